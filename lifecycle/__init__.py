@@ -1,0 +1,59 @@
+"""From a PyTorch module to a small, fast, audited HTTP endpoint.
+
+``import lifecycle as pl`` offers the trainer's surface; names are loaded when they are first used,
+so that the import itself loads neither torch nor mlflow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lifecycle.core.signature import Signature, TensorSpec
+    from lifecycle.train.callbacks.base import Callback
+    from lifecycle.train.data import DataModule
+    from lifecycle.train.data import DataModule as LightningDataModule
+    from lifecycle.train.forward import with_forward
+    from lifecycle.train.module import Module
+    from lifecycle.train.module import Module as LightningModule
+    from lifecycle.train.seeding import seed_everything
+    from lifecycle.train.trainer import Trainer
+
+__version__ = "0.1.0"
+__all__ = [
+    "Callback",
+    "DataModule",
+    "LightningDataModule",
+    "LightningModule",
+    "Module",
+    "Signature",
+    "TensorSpec",
+    "Trainer",
+    "seed_everything",
+    "with_forward",
+]
+
+_HOME = {
+    "Callback": "lifecycle.train.callbacks.base:Callback",
+    "DataModule": "lifecycle.train.data:DataModule",
+    "LightningDataModule": "lifecycle.train.data:DataModule",
+    "LightningModule": "lifecycle.train.module:Module",
+    "Module": "lifecycle.train.module:Module",
+    "Signature": "lifecycle.core.signature:Signature",
+    "TensorSpec": "lifecycle.core.signature:TensorSpec",
+    "Trainer": "lifecycle.train.trainer:Trainer",
+    "seed_everything": "lifecycle.train.seeding:seed_everything",
+    "with_forward": "lifecycle.train.forward:with_forward",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'lifecycle' has no attribute '{name}'; it offers: {', '.join(__all__)}")
+    module, _, attribute = _HOME[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

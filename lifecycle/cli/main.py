@@ -1,0 +1,110 @@
+"""The ``lifecycle`` command: finds the verb, and turns every error into a message and an exit code.
+
+====  =========================================
+code  meaning
+====  =========================================
+0     done
+1     failed
+2     wrong usage or configuration
+3     a gate, a proof or a budget refused
+130   interrupted
+143   terminated
+====  =========================================
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+from typing import cast
+
+import click
+
+from lifecycle.cli.output import print_error
+from lifecycle.core.errors import LifecycleError, suggest
+
+VERBS = {
+    "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
+    "promote": "Make a registered version the champion, if its gates hold.",
+    "serve": "Answer inference requests over HTTP with a registered version.",
+    "predict": "Send rows of a JSON or .npy file to a running endpoint.",
+}
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; raised so that statuses are set and drafts removed on the way out."""
+
+
+class Verbs(click.Group):
+    """Knows every verb's name and purpose, and imports a verb only to run it or to show its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order of a model's life."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb."""
+        if cmd_name not in VERBS:
+            return None
+        return cast("click.Command", getattr(import_module(f"lifecycle.cli.{cmd_name}"), cmd_name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the closest verb for an unknown one."""
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            raise click.UsageError(f"no verb '{args[0]}': {suggest(args[0], VERBS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="model-lifecycle", prog_name="lifecycle")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, verbose: bool) -> None:
+    """From a PyTorch module to a small, fast, audited HTTP endpoint.
+
+    Begin with: lifecycle run examples/digits/pipeline.yaml
+    """
+    ctx.obj = verbose
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = any(word in ("-v", "--verbose") for word in words)
+    try:
+        code = cli.main(args=words, prog_name="lifecycle", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print_error("interrupted; the same command goes on from here")
+        code = 130
+    except Terminated:
+        print_error("terminated; the same command goes on from here")
+        code = 143
+    except LifecycleError as error:
+        if verbose:
+            raise
+        print_error(str(error))
+        code = error.exit_code
+    except Exception as error:
+        if verbose:
+            raise
+        print_error(f"{type(error).__name__}: {error}\nRun it again with `lifecycle -v …` for the traceback.")
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

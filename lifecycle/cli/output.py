@@ -1,0 +1,45 @@
+"""Where the command line prints: data to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from lifecycle.core.canonical import JSON, finite
+
+
+def print_json(value: JSON) -> None:
+    """Data for programs."""
+    print(json.dumps(finite(value), indent=2, ensure_ascii=False))
+
+
+def print_text(text: str) -> None:
+    """Data for people."""
+    print(text)
+
+
+def print_note(text: str) -> None:
+    """What happens meanwhile."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_error(text: str) -> None:
+    """What went wrong, and what to do."""
+    print(f"error: {text}", file=sys.stderr, flush=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; the first column is text, the others are aligned to the right."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE, title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # A pipe has no width of its own; 80 columns would cut digests and file sizes.
+    Console(width=None if console.is_terminal else 120, markup=False).print(table)

@@ -1,0 +1,43 @@
+"""``lifecycle run``: a pipeline file from its first stage to its last."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from lifecycle.cli.output import print_json, print_note, print_table, print_text
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--workspace", type=click.Path(path_type=Path), envvar="LIFECYCLE_WORKSPACE", help="Where results are kept; by default .lifecycle/ beside FILE.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json: bool) -> None:
+    """Run the pipeline in FILE; stages whose result is there already are not run again.
+
+    KEY=VALUE sets an option for this run, as in: train.trainer.max_epochs=3
+    """
+    from lifecycle.pipeline.spec import read_pipeline
+    from lifecycle.report.summary import MODEL_COLUMNS, STAGE_COLUMNS, before_after, outcome_json, stage_rows
+    from lifecycle.workspace import FOLDER, Workspace
+
+    pipeline = read_pipeline(file, os.environ, overrides)
+    place = Workspace((workspace or file.parent / FOLDER).resolve())
+    from lifecycle.session import run_pipeline
+
+    outcomes = run_pipeline(pipeline, place)
+    if as_json:
+        print_json([outcome_json(outcome) for outcome in outcomes])
+        return
+    print_table(f"Pipeline {pipeline.project.name}", STAGE_COLUMNS, stage_rows(outcomes))
+    for outcome in outcomes:
+        if outcome.artifact.kind == "evaluation":
+            print_table("Before and after", MODEL_COLUMNS, before_after(outcome.artifact))
+    registered = [outcome.artifact for outcome in outcomes if outcome.artifact.kind == "version"]
+    for artifact in registered:
+        content = artifact.read_json("version.json")
+        print_text(f"Registered {content['name']} version {content['number']}.")
+        print_note(f"Next: lifecycle promote {content['name']} --workspace {os.path.relpath(place.path)}")

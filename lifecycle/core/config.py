@@ -1,0 +1,194 @@
+"""Configuration in layers, each value with its origin, and dataclasses made of it.
+
+Defaults < file < environment (``LIFECYCLE_TRAIN__TRAINER__MAX_EPOCHS``) < command line
+(``train.trainer.max_epochs=3``). Text is read as YAML scalars; nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_type_hints
+
+import yaml
+
+from lifecycle.core.canonical import JSON
+from lifecycle.core.errors import UsageError, suggest
+
+T = TypeVar("T")
+Key = tuple[str, ...]
+PREFIX = "LIFECYCLE_"
+
+
+@dataclass
+class Config:
+    """A tree of values, and for each of them where it was set."""
+
+    tree: dict[str, JSON] = field(default_factory=dict)
+    origins: dict[Key, str] = field(default_factory=dict)
+
+    def set(self, key: Key, value: JSON, origin: str) -> None:
+        """Put a value, replacing what an earlier layer put there.
+
+        Raises:
+            UsageError: the key goes below a value that is no mapping.
+        """
+        node = self.tree
+        for depth, part in enumerate(key[:-1]):
+            if node.get(part) is None:
+                node[part] = {}
+            below = node[part]
+            if not isinstance(below, dict):
+                raise UsageError(f"{origin}: '{'.'.join(key[: depth + 1])}' is {below!r}, nothing can be set below it")
+            node = below
+        node[key[-1]] = value
+        self.origins = {old: where for old, where in self.origins.items() if old[: len(key)] != key}
+        self.origins[key] = origin
+
+    def origin(self, key: Key) -> str:
+        """Where a value was set, or the nearest value above it."""
+        for depth in range(len(key), 0, -1):
+            if key[:depth] in self.origins:
+                return self.origins[key[:depth]]
+        return "defaults"
+
+
+def read_config(
+    path: Path, *, known: Iterable[str], environment: Mapping[str, str], overrides: Iterable[str] = ()
+) -> Config:
+    """Read all layers.
+
+    Args:
+        path: The YAML file.
+        known: Keys of the top level; an environment variable counts when it begins with one.
+        environment: ``os.environ``.
+        overrides: ``key.key=value`` from the command line.
+
+    Raises:
+        UsageError: the file is missing or not YAML, or an override is not ``key=value``.
+    """
+    config = Config()
+    _read_file(path, config)
+    top = set(known)
+    for name, text in sorted(environment.items()):
+        key = tuple(part.lower() for part in name.removeprefix(PREFIX).split("__"))
+        if name.startswith(PREFIX) and key[0] in top:
+            config.set(key, _scalar(text), f"environment {name}")
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name:
+            raise UsageError(f"'{override}' sets nothing: expected key=value, as in train.trainer.max_epochs=3")
+        config.set(tuple(name.split(".")), _scalar(text), f"command line '{override}'")
+    return config
+
+
+def _read_file(path: Path, config: Config) -> None:
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        raise UsageError(f"no file {path}: {suggest(path.name, beside)}")
+    try:
+        node = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise UsageError(f"{place}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(node, yaml.MappingNode):
+        raise UsageError(f"{path}: expected a mapping of keys to values at the top")
+    _read_mapping(node, (), path, config)
+
+
+def _read_mapping(node: yaml.MappingNode, above: Key, path: Path, config: Config) -> None:
+    for key_node, value_node in node.value:
+        key = (*above, str(key_node.value))
+        place = f"{path.name}:{key_node.start_mark.line + 1}"
+        if key in config.origins:
+            raise UsageError(f"{place}: '{'.'.join(key)}' stands twice; first at {config.origins[key]}")
+        if isinstance(value_node, yaml.MappingNode):
+            config.set(key, {}, place)
+            _read_mapping(value_node, key, path, config)
+            config.origins[key] = place
+        else:
+            config.set(key, _construct(value_node), place)
+
+
+def _construct(node: yaml.Node) -> JSON:
+    loader = yaml.SafeLoader("")
+    try:
+        return cast("JSON", loader.construct_object(node, deep=True))
+    finally:
+        loader.dispose()
+
+
+def _scalar(text: str) -> JSON:
+    try:
+        return cast("JSON", yaml.safe_load(text))
+    except yaml.YAMLError:
+        return text
+
+
+def build(cls: type[T], config: Config, key: Key, *, more: Mapping[str, object] | None = None) -> T:
+    """Make an options dataclass of the mapping at `key`.
+
+    Args:
+        cls: A frozen keyword-only dataclass; its fields are the allowed keys, its types are checked.
+        config: All layers.
+        key: Where its mapping stands.
+        more: Values that are not configured but passed on.
+
+    Raises:
+        UsageError: an unknown key, a value of a wrong type or one that the class refuses; says where it
+            was set and what is allowed.
+    """
+    node = lookup(config, key)
+    if node is None:
+        node = {}
+    name = ".".join(key)
+    if not isinstance(node, Mapping):
+        raise UsageError(f"{config.origin(key)}: '{name}' is {node!r}; expected a mapping of options")
+    passed = dict(more or {})
+    types = get_type_hints(cls, include_extras=True)
+    allowed = [f.name for f in fields(cls) if f.name not in passed]  # type: ignore[arg-type]
+    for option in node:
+        if option not in allowed:
+            place = config.origin((*key, option))
+            raise UsageError(f"{place}: unknown key '{_dotted(key, option)}': {suggest(option, allowed)}")
+    values = {
+        option: convert(types[option], value, f"{config.origin((*key, option))}: '{_dotted(key, option)}'")
+        for option, value in node.items()
+    }
+    try:
+        return cls(**values, **passed)
+    except UsageError as error:
+        raise UsageError(f"{config.origin(key)}: '{name}': {error.message}", hint=error.hint) from error
+    except TypeError as error:
+        raise UsageError(f"{config.origin(key)}: '{name}': {error}") from error
+
+
+def lookup(config: Config, key: Key) -> JSON:
+    """The value at a key, or None."""
+    node: JSON = config.tree
+    for part in key:
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node
+
+
+def convert(type_: object, value: JSON, place: str) -> object:
+    """Check a value against a type; numbers may come as text, as they do from the environment.
+
+    Raises:
+        UsageError: it does not fit; begins with `place`.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return cast("object", TypeAdapter(cast("Any", type_)).validate_python(value))
+    except ValidationError as error:
+        reasons = "; ".join(sorted({detail["msg"] for detail in error.errors()}))
+        raise UsageError(f"{place} is {value!r}: {reasons}") from None
+
+
+def _dotted(key: Key, option: str) -> str:
+    return ".".join((*key, option))

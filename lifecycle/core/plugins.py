@@ -1,0 +1,52 @@
+"""Tables of extensions: the built-in ones as source, then entry points, loaded when asked for.
+
+A family's table maps a name to ``"module:attribute"``. Other distributions add to it with entry
+points of the group ``lifecycle.<family>``. Where a lower package must reach up, it comes here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from lifecycle.core.errors import UsageError, suggest
+
+TABLES: dict[str, dict[str, str]] = {
+    "stages": {
+        "train": "lifecycle.stages.train:Train",
+        "prune": "lifecycle.stages.prune:Prune",
+        "quantize": "lifecycle.stages.quantize:Quantize",
+        "export": "lifecycle.stages.export:Export",
+        "evaluate": "lifecycle.stages.evaluate:Evaluate",
+        "register": "lifecycle.stages.register:Register",
+    },
+    "formats": {
+        "onnx": "lifecycle.export.to_onnx:ONNX",
+        "torchscript": "lifecycle.export.to_torchscript:TORCHSCRIPT",
+    },
+    "edits": {
+        "prune_channels": "lifecycle.compress.channels:replay_channels",
+        "quantize": "lifecycle.compress.quantizer:replay_quantize",
+    },
+}
+
+
+@cache
+def table(family: str) -> dict[str, str]:
+    """Every extension of a family by name: built in, then installed ones, which cannot replace them."""
+    found = {point.name: point.value for point in entry_points(group=f"lifecycle.{family}")}
+    return found | TABLES[family]
+
+
+def load(family: str, name: str) -> object:
+    """Import one extension.
+
+    Raises:
+        UsageError: the family has none of that name; the closest one is suggested.
+    """
+    known = table(family)
+    if name not in known:
+        raise UsageError(f"no {family[:-1]} is called '{name}': {suggest(name, known)}")
+    module, _, attribute = known[name].partition(":")
+    return getattr(import_module(module), attribute)

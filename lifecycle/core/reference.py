@@ -1,0 +1,201 @@
+"""Naming a user's class in text: ``FILE.py:CLASS`` beside the pipeline file, or ``package.module:CLASS``.
+
+Files are read as text to find out what they define, what they import from the project and which
+arguments a class takes; only `Reference.load` runs them. A project is imported under names of its
+own, so that a ``train.py`` of the user, or an older snapshot of the same file, meets no other module.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from lifecycle.core.canonical import sha256, sha256_file
+from lifecycle.core.errors import LifecycleError, UsageError, suggest
+
+
+@dataclass(frozen=True)
+class Reference:
+    """``FILE.py:CLASS`` or ``package.module:CLASS``.
+
+    Raises:
+        UsageError: the text has no colon, or nothing on one side of it.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not self.module or not self.name:
+            raise UsageError(f"'{self.text}' names no class: expected FILE.py:CLASS or package.module:CLASS")
+
+    @property
+    def module(self) -> str:
+        """What stands before the colon."""
+        return self.text.rpartition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """The class."""
+        return self.text.rpartition(":")[2]
+
+    def file(self, root: Path) -> Path | None:
+        """The file below `root`, or None for an installed package."""
+        if self.module.endswith(".py"):
+            return root / self.module
+        return _module_file(root, self.module)
+
+    def check(self, root: Path, arguments: Iterable[str] = ()) -> None:
+        """Make sure, without running anything, that the class is there and takes these arguments.
+
+        Raises:
+            UsageError: no such file, class or argument, or the file is not Python; says where and what is.
+        """
+        known = self.parameters(root)
+        for argument in arguments if known is not None else ():
+            if argument not in (known or {}):
+                raise UsageError(f"{self.text} takes no argument '{argument}': {suggest(argument, known or {})}")
+
+    def parameters(self, root: Path) -> dict[str, str] | None:
+        """The arguments of the class and their annotations as written; None where the text does not tell.
+
+        Raises:
+            UsageError: as `check`.
+        """
+        path = self.file(root)
+        if path is None:
+            if importlib.util.find_spec(self.module.partition(".")[0]) is None:
+                raise UsageError(f"'{self.text}': no module '{self.module}' below {root} or installed")
+            return None
+        classes = {node.name: node for node in _parse(path).body if isinstance(node, ast.ClassDef)}
+        if self.name not in classes:
+            raise UsageError(f"{path.name} defines no class '{self.name}': {suggest(self.name, classes)}")
+        return _parameters(classes[self.name])
+
+    def load(self, root: Path) -> type:
+        """Import the module and return the class."""
+        module = _import(root, self.file(root)) if self.file(root) else importlib.import_module(self.module)
+        found = getattr(module, self.name, None)
+        if not isinstance(found, type):
+            raise UsageError(f"{self.module} defines no class '{self.name}': {suggest(self.name, vars(module))}")
+        return found
+
+    def sources(self, root: Path) -> dict[str, Path]:
+        """The file and every file that it imports from the project, by its path below `root`."""
+        start = self.file(root)
+        return {} if start is None else _closure(root.resolve(), start.resolve())
+
+
+def sources_digest(root: Path, *references: Reference) -> str:
+    """SHA-256 over the sources of several references: paths below `root` and contents."""
+    files: dict[str, Path] = {}
+    for reference in references:
+        files |= reference.sources(root)
+    return sha256("\n".join(f"{name} {sha256_file(path)}" for name, path in sorted(files.items())).encode())
+
+
+def _parse(path: Path) -> ast.Module:
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise UsageError(f"no file {path}: {suggest(path.name, beside)}")
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except SyntaxError as error:
+        raise UsageError(f"{path}:{error.lineno}: not Python: {error.msg}") from None
+
+
+def _parameters(node: ast.ClassDef) -> dict[str, str] | None:
+    """Names that ``__init__`` takes, or None where it takes any or is inherited."""
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            given = item.args
+            if given.kwarg is not None:
+                return None
+            names = [*given.posonlyargs, *given.args, *given.kwonlyargs][1:]
+            return {arg.arg: ast.unparse(arg.annotation) if arg.annotation else "" for arg in names}
+    return None
+
+
+def _module_file(root: Path, module: str) -> Path | None:
+    stem = root.joinpath(*module.split("."))
+    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _closure(root: Path, start: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    waiting = [start]
+    while waiting:
+        path = waiting.pop()
+        name = path.relative_to(root).as_posix()
+        if name not in found:
+            waiting.extend(_imported_files(root, path))
+            found[name] = path
+    return found
+
+
+def _imported_files(root: Path, path: Path) -> Iterator[Path]:
+    package = path.relative_to(root).parent.parts
+    for node in ast.walk(_parse(path)):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            modules = [base, *(f"{base}.{alias.name}".strip(".") for alias in node.names)]
+        for module in modules:
+            for depth in range(1, module.count(".") + 2):
+                # Importing a.b.c runs a/__init__.py and a/b/__init__.py too.
+                found = _module_file(root, ".".join(module.split(".")[:depth])) if module else None
+                if found is not None:
+                    yield found.resolve()
+
+
+def _import(root: Path, path: Path | None) -> ModuleType:
+    """Import a project's file with its folder first on the path, under a name that only this content has."""
+    assert path is not None
+    root, path = root.resolve(), path.resolve()
+    files = _closure(root, path)
+    content = sha256("\n".join(f"{name} {sha256_file(file)}" for name, file in sorted(files.items())).encode())
+    name = f"_project_{content[:16]}_{sha256(str(root).encode())[:8]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with _project_first(root, files):
+            spec.loader.exec_module(module)
+    except LifecycleError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+@contextmanager
+def _project_first(root: Path, files: dict[str, Path]) -> Iterator[None]:
+    """Let the project's files import each other by their plain names, for as long as the import takes."""
+    own = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in files}
+    aside = {name: sys.modules.pop(name) for name in own if name in sys.modules}
+    sys.path.insert(0, str(root))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(root))
+        for name in own:
+            sys.modules.pop(name, None)
+        sys.modules.update(aside)

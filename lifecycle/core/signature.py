@@ -1,0 +1,149 @@
+"""What a model takes and gives: the one description that export, proof, server and page read.
+
+Plain data and numpy: the serving process reads it and never loads torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from lifecycle.core.canonical import JSON
+from lifecycle.core.errors import UsageError
+
+Array = npt.NDArray[np.generic]
+Axis = int | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """One named tensor.
+
+    Attributes:
+        name: As in the exported file.
+        dtype: numpy's name of the element type, ``"float32"``.
+        shape: Fixed axes as numbers, dynamic ones as names: ``("batch", 1, 8, 8)``.
+        range: Least and greatest sensible value, both included; None when unknown.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[Axis, ...]
+    range: tuple[float, float] | None = None
+
+    def check(self, array: Array) -> None:
+        """Raise `UsageError` unless type and shape are as declared (values are not looked at)."""
+        if array.dtype.name != self.dtype:
+            raise UsageError(f"input '{self.name}': expected {self.dtype}, got {array.dtype.name}")
+        fits = len(array.shape) == len(self.shape) and all(
+            isinstance(want, str) or want == got for want, got in zip(self.shape, array.shape, strict=True)
+        )
+        if not fits:
+            raise UsageError(
+                f"input '{self.name}': expected shape {shape_text(self.shape)}, got {shape_text(array.shape)}"
+            )
+        if prod(array.shape) == 0:
+            raise UsageError(f"input '{self.name}': shape {shape_text(array.shape)} holds no elements")
+
+    def random(self, generator: np.random.Generator, **axes: int) -> Array:
+        """Values drawn uniformly over `range` (zero to one when unknown).
+
+        Args:
+            generator: numpy's source of randomness.
+            axes: A size for every dynamic axis, by its name.
+        """
+        shape = tuple(axes[axis] if isinstance(axis, str) else axis for axis in self.shape)
+        low, high = self.range or (0.0, 1.0)
+        if np.dtype(self.dtype).kind == "f":
+            return generator.uniform(low, high, shape).astype(self.dtype)
+        return generator.integers(int(low), int(high), shape, endpoint=True).astype(self.dtype)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Plain data for ``signature.json``."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "range": list(self.range) if self.range else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """Named inputs and outputs, class labels in the order of the logits, and the task."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...] = ()
+    task: str = ""
+
+    def check(self, arrays: Mapping[str, Array]) -> None:
+        """Raise `UsageError` unless `arrays` are just the declared inputs, their dynamic axes agreeing."""
+        names = [spec.name for spec in self.inputs]
+        for name in sorted(set(names) ^ set(arrays)):
+            state = "is missing" if name in names else "is unknown"
+            raise UsageError(f"input '{name}' {state}; expected: {', '.join(names)}")
+        sizes: dict[str, int] = {}
+        for spec in self.inputs:
+            spec.check(arrays[spec.name])
+            for axis, size in zip(spec.shape, arrays[spec.name].shape, strict=True):
+                if isinstance(axis, str) and sizes.setdefault(axis, size) != size:
+                    raise UsageError(
+                        f"input '{spec.name}': axis '{axis}' is {size} here and {sizes[axis]} in another input"
+                    )
+
+    def to_json(self) -> dict[str, JSON]:
+        """Plain data for ``signature.json``."""
+        return {
+            "inputs": [spec.to_json() for spec in self.inputs],
+            "outputs": [spec.to_json() for spec in self.outputs],
+            "labels": list(self.labels),
+            "task": self.task,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, JSON]) -> Signature:
+        """The inverse of `to_json`; raises `UsageError` when something is missing or of another type."""
+        try:
+            return cls(
+                inputs=tuple(_spec(item) for item in _list(content["inputs"])),
+                outputs=tuple(_spec(item) for item in _list(content["outputs"])),
+                labels=tuple(str(label) for label in _list(content["labels"])),
+                task=str(content["task"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"not a signature: {error!r}") from error
+
+
+def shape_text(shape: tuple[Axis, ...]) -> str:
+    """A shape as people write it.
+
+    >>> shape_text(("batch", 1, 8, 8))
+    '[batch, 1, 8, 8]'
+    """
+    return "[" + ", ".join(str(axis) for axis in shape) + "]"
+
+
+def _list(value: JSON) -> list[JSON]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, got {value!r}")
+    return value
+
+
+def _spec(value: JSON) -> TensorSpec:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"expected an object, got {value!r}")
+    limits = value.get("range")
+    bounds = tuple(float(limit) for limit in _list(limits)) if limits is not None else None  # type: ignore[arg-type]
+    if bounds is not None and len(bounds) != 2:
+        raise ValueError(f"a range has two ends, got {limits!r}")
+    return TensorSpec(
+        name=str(value["name"]),
+        dtype=np.dtype(str(value["dtype"])).name,
+        shape=tuple(axis if isinstance(axis, int) else str(axis) for axis in _list(value["shape"])),
+        range=bounds,
+    )

@@ -1,0 +1,111 @@
+"""The stage protocol: what turns artifacts into an artifact, and what it is given to do so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from lifecycle.core.artifact import Artifact
+from lifecycle.core.budget import Budget
+from lifecycle.core.canonical import JSON
+from lifecycle.core.progress import NullProgress, Progress
+from lifecycle.core.reference import Reference
+
+
+class Tracker(Protocol):
+    """Where a stage's parameters, metrics and files are recorded."""
+
+    def log_params(self, params: Mapping[str, JSON]) -> None:
+        """Record options by name."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record numbers by name, at a step of training where there is one."""
+
+    def log_artifacts(self, folder: Path, to: str = "") -> None:
+        """Record every file of a folder."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Record short texts by name."""
+
+
+class NullTracker:
+    """Records nothing."""
+
+    def log_params(self, params: Mapping[str, JSON]) -> None:
+        """Record nothing."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record nothing."""
+
+    def log_artifacts(self, folder: Path, to: str = "") -> None:
+        """Record nothing."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Record nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What the user brought: a name, a module and its data, below one folder."""
+
+    name: str
+    root: Path
+    model: Reference
+    data: Reference
+    model_args: Mapping[str, JSON] = field(default_factory=dict)
+    data_args: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every stage of a run shares.
+
+    Attributes:
+        project: The user's code and its arguments.
+        data: Makes the project's DataModule; a new one at each call.
+        baseline: The dense trained checkpoint that budgets compare with; None until it exists.
+        budget: The limits of compression.
+        seed: For every random choice.
+        progress: Where to say how far the work is.
+        tracker: Where to record parameters, metrics and files of this stage.
+    """
+
+    project: Project
+    data: Callable[[], object]
+    baseline: Artifact | None = None
+    budget: Budget = field(default_factory=Budget)
+    seed: int = 0
+    progress: Progress = field(default_factory=NullProgress)
+    tracker: Tracker = field(default_factory=NullTracker)
+
+
+class Stage(Protocol):
+    """Turns artifacts into one artifact. Implementations are frozen keyword-only dataclasses.
+
+    The fields are the stage's options: configuration, cache key and help text come from them.
+    """
+
+    consumes: ClassVar[tuple[str, ...]]
+    produces: ClassVar[str]
+
+    def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
+        """Do the work.
+
+        Args:
+            given: The newest artifact of each kind in `consumes`.
+            into: Where the artifact is to stand; written through `Draft`, so that it appears whole.
+            context: What all stages share.
+        """
+
+    def holds(self, artifact: Artifact, context: Context) -> bool:
+        """Whether what a finished artifact points to outside its own folder is still there."""
+        return True
+
+
+def scratch(into: Path) -> Path:
+    """A folder for unfinished work on `into`: it outlives a killed run and is removed by the runner on success."""
+    folder = into.with_name(f".{into.name}.work")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,78 @@
+"""Keys of stages: a SHA-256 over everything that can change a result, and over nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version_tuple
+from typing import Any, cast
+
+from lifecycle.core.artifact import Artifact, open_artifact
+from lifecycle.core.canonical import JSON, canonical_json, sha256
+from lifecycle.core.errors import ArtifactError
+from lifecycle.core.reference import sources_digest
+from lifecycle.core.stage import Context, Stage
+
+LIBRARIES = ("model-lifecycle", "torch", "torch-pruning", "torchao", "onnx", "onnxscript", "onnxruntime", "numpy")
+# Options of a trainer that change what is shown or where, never the result.
+SILENT = ("enable_progress_bar", "log_every_n_steps", "default_root_dir")
+
+
+def stage_key(
+    name: str, stage: Stage, inputs: Mapping[str, Artifact], context: Context, data_fingerprint: str
+) -> str:
+    """What a stage's result depends on, hashed.
+
+    Args:
+        name: The stage's name in the pipeline file.
+        stage: Its options.
+        inputs: The artifacts it consumes.
+        context: Project, budget and seed.
+        data_fingerprint: Of the project's data.
+    """
+    project = context.project
+    depends: JSON = {
+        "stage": name,
+        "class": f"{type(stage).__module__}:{type(stage).__qualname__}",
+        "options": _options(stage),
+        "inputs": {kind: artifact.digest for kind, artifact in inputs.items()},
+        "baseline": context.baseline.digest if context.baseline else None,
+        "project": project.name,
+        "model": [project.model.text, dict(project.model_args)],
+        "data": [project.data.text, dict(project.data_args), data_fingerprint],
+        "sources": sources_digest(project.root, project.model, project.data),
+        "budget": cast("JSON", asdict(context.budget)),
+        "seed": context.seed,
+        "versions": versions(),
+    }
+    return sha256(canonical_json(depends))
+
+
+def versions() -> dict[str, JSON]:
+    """The libraries whose version can change a result; None for one that is not installed."""
+    found: dict[str, JSON] = {"python": ".".join(python_version_tuple()[:2])}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = None
+    return found
+
+
+def look_up(path: Path) -> tuple[Artifact | None, str]:
+    """A finished artifact, verified; without one, the reason: empty when there never was one."""
+    if not path.exists():
+        return None, ""
+    try:
+        return open_artifact(path), ""
+    except ArtifactError as error:
+        return None, error.message
+
+
+def _options(stage: Stage) -> dict[str, JSON]:
+    options: dict[str, Any] = asdict(cast("Any", stage))
+    if isinstance(options.get("trainer"), dict):
+        options["trainer"] = {k: v for k, v in options["trainer"].items() if k not in SILENT}
+    return options

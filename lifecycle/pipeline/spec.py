@@ -1,0 +1,116 @@
+"""The pipeline file: which module and data, which stages with which options, and what must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from lifecycle.core import plugins
+from lifecycle.core.budget import Budget
+from lifecycle.core.canonical import JSON
+from lifecycle.core.config import Config, build, convert, lookup, read_config
+from lifecycle.core.errors import UsageError, suggest
+from lifecycle.core.gate import Gate
+from lifecycle.core.reference import Reference
+from lifecycle.core.stage import Project, Stage
+
+ORDER = ("train", "prune", "quantize", "export", "evaluate", "register")
+HEAD = ("name", "model", "model_args", "data", "data_args", "seed", "budget", "gates", "stages")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A pipeline file, checked: every name resolved, every option of the right type."""
+
+    project: Project
+    stages: Mapping[str, Stage]
+    seed: int = 0
+    budget: Budget = field(default_factory=Budget)
+
+
+def read_pipeline(path: Path, environment: Mapping[str, str], overrides: Iterable[str] = ()) -> Pipeline:
+    """Read and check a pipeline file; runs nothing of the user's.
+
+    Raises:
+        UsageError: says where, what was got, what is allowed.
+    """
+    known = (*HEAD, *plugins.table("stages"))
+    config = read_config(path, known=known, environment=environment, overrides=overrides)
+    for key in config.tree:
+        if key not in known:
+            raise UsageError(f"{config.origin((key,))}: unknown key '{key}': {suggest(key, known)}")
+    names = _stage_names(config)
+    return Pipeline(
+        project=_project(path.parent.resolve(), config),
+        stages={name: _stage(config, name) for name in names},
+        seed=_value(config, "seed", int, 0),
+        budget=build(Budget, config, ("budget",)),
+    )
+
+
+def _project(root: Path, config: Config) -> Project:
+    name = _value(config, "name", str, "")
+    if not name or not name.replace("-", "").replace("_", "").isalnum():
+        raise UsageError(
+            f"{config.origin(('name',))}: 'name' is {name!r}; expected letters, digits, '-' and '_': "
+            "it names the experiment and the registered model"
+        )
+    references = {key: Reference(_value(config, key, str, "")) for key in ("model", "data")}
+    arguments = {key: _mapping(config, f"{key}_args") for key in references}
+    for key, reference in references.items():
+        try:
+            reference.check(root, arguments[key])
+        except UsageError as error:
+            raise UsageError(f"{config.origin((key,))}: '{key}': {error.message}", hint=error.hint) from error
+    return Project(
+        name=name,
+        root=root,
+        model=references["model"],
+        data=references["data"],
+        model_args=arguments["model"],
+        data_args=arguments["data"],
+    )
+
+
+def _stage_names(config: Config) -> list[str]:
+    """The stages to run in order: those named, and evaluate after every export."""
+    known = plugins.table("stages")
+    listed = lookup(config, ("stages",))
+    if listed is not None:
+        names = cast("list[str]", convert(list[str], listed, f"{config.origin(('stages',))}: 'stages'"))
+        for name in names:
+            if name not in known:
+                raise UsageError(f"{config.origin(('stages',))}: no stage '{name}': {suggest(name, known)}")
+        return names
+    return [name for name in ORDER if name in config.tree or (name == "evaluate" and "export" in config.tree)]
+
+
+def _stage(config: Config, name: str) -> Stage:
+    cls = cast("type[Any]", plugins.load("stages", name))
+    if "trainer" in cls.__dataclass_fields__ and name != "train":
+        for option, value in _mapping(config, "train", "trainer").items():
+            # Fine-tuning inherits what training set, except where the stage says otherwise.
+            if lookup(config, (name, "trainer", option)) is None:
+                config.set((name, "trainer", option), value, config.origin(("train", "trainer", option)))
+    more = {"gates": _gates(config)} if "gates" in cls.__dataclass_fields__ else None
+    return cast("Stage", build(cls, config, (name,), more=more))
+
+
+def _gates(config: Config) -> dict[str, dict[str, JSON]]:
+    """The thresholds of promotion, which registration keeps on the version."""
+    return {name: build(Gate, config, ("gates", name)).to_json() for name in _mapping(config, "gates")}
+
+
+def _mapping(config: Config, *key: str) -> dict[str, JSON]:
+    value = lookup(config, key)
+    name = ".".join(key)
+    return cast("dict[str, JSON]", convert(dict[str, Any], value or {}, f"{config.origin(key)}: '{name}'"))
+
+
+def _value(config: Config, key: str, type_: type[Any], default: Any) -> Any:
+    value = lookup(config, (key,))
+    if value is None and default == "":
+        raise UsageError(f"the pipeline file lacks '{key}'; it needs at least: name, model, data")
+    return default if value is None else convert(type_, value, f"{config.origin((key,))}: '{key}'")

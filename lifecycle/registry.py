@@ -1,0 +1,241 @@
+"""Registered versions: an MLflow ONNX model in which our bundle and its evaluation travel byte for byte.
+
+Reads and writes through `MlflowClient` alone; nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifecycle.core.artifact import Artifact, open_artifact
+from lifecycle.core.canonical import JSON, canonical_json
+from lifecycle.core.errors import ArtifactError, UsageError
+from lifecycle.core.signature import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.types import Schema
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+DIGEST, EVALUATION, GATES, RUN = "lifecycle.digest", "lifecycle.evaluation", "lifecycle.gates", "lifecycle.run"
+_URI = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A registered version.
+
+    Attributes:
+        name: The registered model.
+        number: Counts from 1.
+        source: Where MLflow keeps its files.
+        tags: Digests, gates and measured facts.
+    """
+
+    name: str
+    number: int
+    source: str
+    tags: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Digest of its bundle, as registered."""
+        return self.tags.get(DIGEST, "")
+
+
+def find_version(client: MlflowClient, uri: str) -> Version:
+    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER`` stands for.
+
+    Raises:
+        UsageError: the text is neither, or there is no such model, alias or version; lists what there is.
+    """
+    from mlflow.exceptions import MlflowException
+
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise UsageError(f"'{uri}' names no version: expected models:/NAME@ALIAS or models:/NAME/NUMBER")
+    name = match["name"]
+    try:
+        if match["alias"]:
+            return _version(client.get_model_version_by_alias(name, match["alias"]))
+        return _version(client.get_model_version(name, match["number"]))
+    except MlflowException as error:
+        raise UsageError(_absent(client, uri, name), hint=_hint(name)) from error
+
+
+def alias_of(client: MlflowClient, name: str, alias: str) -> Version | None:
+    """The version under an alias, or None."""
+    try:
+        return find_version(client, f"models:/{name}@{alias}")
+    except UsageError:
+        return None
+
+
+def set_alias(client: MlflowClient, version: Version, alias: str) -> None:
+    """Point an alias at a version."""
+    client.set_registered_model_alias(version.name, alias, str(version.number))
+
+
+def find_registered(client: MlflowClient, name: str, tags: Mapping[str, str]) -> Version | None:
+    """The newest version of a model that carries all these tags, or None."""
+    terms = [f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items() if value)]
+    found = [_version(item) for item in client.search_model_versions(" AND ".join(terms))]
+    return max(
+        (version for version in found if all(version.tags.get(key) == value for key, value in tags.items())),
+        key=lambda version: version.number,
+        default=None,
+    )
+
+
+def register(
+    client: MlflowClient,
+    name: str,
+    *,
+    bundle: Artifact,
+    evaluation: Artifact,
+    gates: Mapping[str, JSON],
+    run_id: str,
+) -> Version:
+    """Register a bundle with its evaluation; the same content with the same gates is registered once.
+
+    Args:
+        client: Connected to the registry.
+        name: The registered model; made if it is not there.
+        bundle: What will be served.
+        evaluation: What was measured on it.
+        gates: Thresholds of promotion by metric.
+        run_id: The run that made it.
+    """
+    from mlflow.exceptions import MlflowException
+
+    identity = {
+        DIGEST: bundle.digest,
+        EVALUATION: evaluation.digest,
+        GATES: canonical_json(gates).decode(),
+    }
+    try:
+        client.create_registered_model(name)
+    except MlflowException:
+        found = find_registered(client, name, identity)
+        if found is not None:
+            return found
+    experiment = client.get_run(run_id).info.experiment_id
+    model = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=identity)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "model"
+        write_mlflow_model(bundle, evaluation, root)
+        client.log_model_artifacts(model.model_id, str(root))
+    client.finalize_logged_model(model.model_id, "READY")
+    made = client.create_model_version(
+        name,
+        source=f"models:/{model.model_id}",
+        run_id=run_id,
+        tags={**identity, RUN: run_id, **_measured(evaluation)},
+        model_id=model.model_id,
+    )
+    return _version(made)
+
+
+def write_mlflow_model(bundle: Artifact, evaluation: Artifact, into: Path) -> None:
+    """An MLflow ONNX model folder with signature and input example, our two artifacts beside its own files."""
+    import mlflow.onnx
+    import numpy as np
+    import onnx
+    from mlflow.models import ModelSignature
+
+    signature = Signature.from_json(bundle.read_json("signature.json"))
+
+    generator = np.random.default_rng(0)
+    example = {
+        spec.name: spec.random(generator, **{axis: 1 for axis in spec.shape if isinstance(axis, str)})
+        for spec in signature.inputs
+    }
+    mlflow.onnx.save_model(
+        onnx.load(str(bundle.file("model.onnx"))),
+        str(into),
+        signature=ModelSignature(inputs=_schema(signature.inputs), outputs=_schema(signature.outputs)),
+        input_example=example,
+        pip_requirements=["onnxruntime", "numpy"],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
+    shutil.copytree(bundle.path, into / "bundle")
+    shutil.copytree(evaluation.path, into / "evaluation")
+
+
+def _schema(specs: Sequence[TensorSpec]) -> Schema:
+    """Our specs in MLflow's terms, which writes a dynamic axis as -1."""
+    import numpy as np
+    from mlflow.types import Schema
+    from mlflow.types import TensorSpec as Tensor
+
+    shapes = [tuple(axis if isinstance(axis, int) else -1 for axis in spec.shape) for spec in specs]
+    return Schema([Tensor(np.dtype(s.dtype), shape, s.name) for s, shape in zip(specs, shapes, strict=True)])
+
+
+def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifact, Artifact]:
+    """Copy a version's bundle and evaluation out of the registry, and verify them.
+
+    Args:
+        client: Connected to the registry.
+        version: Which one.
+        folder: Where fetched content is kept by digest; what is there already is verified and used again.
+
+    Raises:
+        ArtifactError: a byte differs from what was registered.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    into = folder / f"{version.digest[:32]}-{version.tags.get(EVALUATION, '')[:32]}"
+    if not into.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as aside:
+            for part in ("bundle", "evaluation"):
+                download_artifacts(f"{version.source}/{part}", dst_path=aside, tracking_uri=client.tracking_uri)
+            shutil.copytree(aside, f"{aside}.whole")
+        Path(f"{aside}.whole").replace(into)
+    bundle, evaluation = (open_artifact(into / "bundle", "bundle"), open_artifact(into / "evaluation", "evaluation"))
+    for artifact, tag in ((bundle, DIGEST), (evaluation, EVALUATION)):
+        if artifact.digest != version.tags.get(tag):
+            raise ArtifactError(
+                f"{version.name} version {version.number}: its {artifact.kind} is {artifact.digest[:12]}, "
+                f"registered was {version.tags.get(tag, '(nothing)')[:12]}"
+            )
+    return bundle, evaluation
+
+
+def gates_of(version: Version) -> dict[str, dict[str, float]]:
+    """The thresholds kept on a version."""
+    content: dict[str, dict[str, float]] = json.loads(version.tags.get(GATES) or "{}")
+    return content
+
+
+def _measured(evaluation: Artifact) -> dict[str, str]:
+    metrics = evaluation.facts.get("metrics")
+    return {} if not isinstance(metrics, Mapping) else {f"lifecycle.{k}": f"{v:g}" for k, v in metrics.items()}
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(name=found.name, number=int(found.version), source=found.source or "", tags=dict(found.tags))
+
+
+def _absent(client: MlflowClient, uri: str, name: str) -> str:
+    models = {model.name: model for model in client.search_registered_models()}
+    if name not in models:
+        return f"'{uri}': no registered model '{name}'; there are: {', '.join(sorted(models)) or '(none)'}"
+    aliases = client.get_registered_model(name).aliases
+    numbers = sorted(int(item.version) for item in client.search_model_versions(f"name = '{name}'"))
+    shown = ", ".join(f"@{alias} → {number}" for alias, number in sorted(aliases.items())) or "(none)"
+    return f"'{uri}' does not exist; aliases: {shown}; versions: {', '.join(map(str, numbers)) or '(none)'}"
+
+
+def _hint(name: str) -> str:
+    return f"`lifecycle run` registers a challenger; `lifecycle promote {name}` makes it champion."

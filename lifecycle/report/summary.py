@@ -1,0 +1,93 @@
+"""The tables at the end of a run: what each stage did, and the model before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lifecycle.core.artifact import Artifact
+from lifecycle.core.canonical import JSON
+from lifecycle.pipeline.runner import Outcome, numbers
+
+STAGE_COLUMNS = ("stage", "", "time", "metric", "MACs", "parameters", "size", "latency", "digest")
+MODEL_COLUMNS = ("", "dense", "compressed", "ratio")
+
+
+def stage_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
+    """A row for each stage; what a stage did not measure is left empty."""
+    rows = []
+    for outcome in outcomes:
+        values = numbers(outcome.artifact)
+        rows.append(
+            [
+                outcome.name,
+                "cached" if outcome.cached else "ran",
+                f"{outcome.seconds:.1f} s",
+                _headline(outcome.artifact, values),
+                _count(values.get("macs")),
+                _count(values.get("params")),
+                _size(values.get("size_bytes")),
+                _latency(values.get("latency_ms")),
+                outcome.artifact.digest[:12],
+            ]
+        )
+    return rows
+
+
+def before_after(evaluation: Artifact) -> list[list[str]]:
+    """The dense model beside the one that will be served, row by row, from an ``evaluation`` artifact."""
+    after, before = numbers(evaluation), _numbers(evaluation.facts.get("dense"))
+    rows = [
+        [name, f"{before[name]:.4f}", f"{after[name]:.4f}", f"{after[name] - before[name]:+.4f}"]
+        for name in after
+        if name in before and name not in _FORMATS
+    ]
+    for name, (label, form) in _FORMATS.items():
+        if name in before and name in after:
+            ratio = f"{after[name] / before[name]:.3f}" if before[name] else ""
+            rows.append([label, form(before[name]), form(after[name]), ratio])
+    return rows
+
+
+def outcome_json(outcome: Outcome) -> dict[str, JSON]:
+    """One stage for ``--json``."""
+    return {
+        "stage": outcome.name,
+        "cached": outcome.cached,
+        "seconds": round(outcome.seconds, 3),
+        "kind": outcome.artifact.kind,
+        "digest": outcome.artifact.digest,
+        "path": str(outcome.artifact.path),
+        "metrics": numbers(outcome.artifact),
+    }
+
+
+def _headline(artifact: Artifact, values: Mapping[str, float]) -> str:
+    names = artifact.facts.get("headline")
+    shown = [f"{name} {values[str(name)]:.4f}" for name in names if name in values] if isinstance(names, list) else []
+    return ", ".join(shown)
+
+
+def _numbers(value: JSON) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: float(item) for name, item in value.items() if isinstance(item, int | float)}
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value / 1e6:.3f} M" if value >= 1e6 else f"{value / 1e3:.1f} k"
+
+
+def _size(value: float | None) -> str:
+    return "" if value is None else f"{value / 1e3:.1f} kB"
+
+
+def _latency(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f} ms"
+
+
+_FORMATS = {
+    "macs": ("MACs", _count),
+    "params": ("parameters", _count),
+    "size_bytes": ("ONNX file", _size),
+    "latency_ms": ("ONNX Runtime latency, batch 1, one thread", _latency),
+}

@@ -1,0 +1,79 @@
+"""Evaluate: the exported file itself, scored by the module's own ``test_step``, beside the dense model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from lifecycle.core.artifact import Artifact, Draft
+from lifecycle.core.budget import check_budget
+from lifecycle.core.canonical import JSON, readable_json
+from lifecycle.core.stage import Context, Stage, scratch
+from lifecycle.core.verdict import require
+from lifecycle.stages.facts import facts_of
+
+if TYPE_CHECKING:
+    from lifecycle.stages.score import Score
+
+LATENCY = ("latency_ms", "latency_p95_ms")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Stage):
+    """Score on the test split, measure size, cost and latency, and hold it against the budget.
+
+    Measured by the clock, latencies stand in the facts; everything else is part of the digest.
+
+    Attributes:
+        repeats: Timed calls of each file.
+    """
+
+    consumes: ClassVar[tuple[str, ...]] = ("checkpoint", "bundle")
+    produces: ClassVar[str] = "evaluation"
+
+    repeats: int = 300
+
+    def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
+        """Score the file and the dense model's file on the same batches, and time them in turn."""
+        from lifecycle.stages.export import export_checkpoint
+        from lifecycle.stages.score import score_bundle, time_bundles
+        from lifecycle.stages.fitting import data_of
+        from lifecycle.train.data import fingerprint
+
+        checkpoint, bundle = given["checkpoint"], given["bundle"]
+        baseline = context.baseline or checkpoint
+        dense_bundle = bundle
+        if baseline.digest != checkpoint.digest:
+            context.progress.note("  exporting the dense model to compare with")
+            dense_bundle = export_checkpoint(baseline, scratch(into) / "dense", context, ("onnx",), {})
+        scores = {
+            "compressed": score_bundle(checkpoint, bundle, context),
+            "dense": score_bundle(baseline, dense_bundle, context),
+        }
+        latencies = time_bundles({"compressed": bundle, "dense": dense_bundle}, self.repeats)
+        after, before = ({**scores[name].metrics, **latencies[name]} for name in ("compressed", "dense"))
+        require(
+            check_budget(context.budget, after, before),
+            "evaluate: the file is outside the budget",
+            hint="Compress further, or change `budget:`.",
+        )
+        content: dict[str, JSON] = {
+            "metrics": scores["compressed"].metrics,
+            "dense": scores["dense"].metrics,
+            "bundle": bundle.digest,
+            "data": fingerprint(data_of(context)),
+            "weights": dict(scores["compressed"].weights),
+        }
+        with Draft(into) as draft:
+            (draft.path / "metrics.json").write_bytes(readable_json(content))
+            (draft.path / "predictions.json").write_bytes(readable_json(_predictions(scores)))
+            headline = [name for name in after if name.startswith("test_")][-1:]
+            facts = facts_of(self, context, after, headline, dense=before)
+            return draft.seal("evaluation", parent=bundle, facts=facts)
+
+
+def _predictions(scores: Mapping[str, Score]) -> dict[str, JSON]:
+    """The class of each test sample, where the first output has one value for each label."""
+    return {name: list(score.predictions) for name, score in scores.items()}

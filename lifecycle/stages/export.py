@@ -1,0 +1,74 @@
+"""Export: a checkpoint in, files proven equal to it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from lifecycle.core import plugins
+from lifecycle.core.artifact import Artifact
+from lifecycle.core.errors import UsageError
+from lifecycle.core.signature import Signature
+from lifecycle.core.stage import Context, Stage
+from lifecycle.stages.facts import facts_of
+
+if TYPE_CHECKING:
+    from lifecycle.train.module import Module
+
+PROOF_BATCHES = 2
+PROOF_SAMPLES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Stage):
+    """Write the module in every format that is asked for, and compare each file with it.
+
+    Attributes:
+        formats: Names of the table of formats; ``onnx`` is what evaluate and serve need.
+    """
+
+    consumes: ClassVar[tuple[str, ...]] = ("checkpoint",)
+    produces: ClassVar[str] = "bundle"
+
+    formats: tuple[str, ...] = ("onnx",)
+
+    def __post_init__(self) -> None:
+        if not self.formats:
+            raise UsageError(f"formats is empty; allowed: {', '.join(plugins.table('formats'))}")
+        for name in self.formats:
+            if name not in plugins.table("formats"):
+                plugins.load("formats", name)
+
+    def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
+        """Export, run every file back, refuse what differs."""
+        return export_checkpoint(
+            given["checkpoint"], into, context, self.formats, facts_of(self, context, {})
+        )
+
+
+def export_checkpoint(
+    checkpoint: Artifact, into: Path, context: Context, formats: tuple[str, ...], facts: Mapping[str, object]
+) -> Artifact:
+    """A bundle of a checkpoint, proven on validation samples and on random ones."""
+    from lifecycle.export.bundle import write_bundle
+    from lifecycle.stages.inputs import record_inputs, samples
+    from lifecycle.train.artifact import open_checkpoint
+
+    signature = Signature.from_json(checkpoint.read_json("signature.json"))
+    reference = open_checkpoint(checkpoint)
+    inputs = record_inputs(reference, context, "val", batches=PROOF_BATCHES)
+    context.progress.note(f"  converting to {', '.join(formats)} and comparing with the module")
+    deployed, precision = deployable(reference, checkpoint)
+    return write_bundle(
+        deployed,
+        signature=signature,
+        formats=formats,
+        samples=samples(signature, inputs, PROOF_SAMPLES),
+        into=into,
+        reference=reference,
+        precision=precision,
+        parent=checkpoint,
+        facts=facts,
+    )

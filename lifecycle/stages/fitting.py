@@ -1,0 +1,110 @@
+"""What train, prune and quantize share: a trainer made from options, the best epoch, and its measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import lifecycle
+from lifecycle.core.artifact import Artifact
+from lifecycle.core.budget import check_budget
+from lifecycle.core.canonical import JSON
+from lifecycle.core.config import convert
+from lifecycle.core.errors import UsageError, suggest
+from lifecycle.core.reference import Reference
+from lifecycle.core.stage import Context
+from lifecycle.core.verdict import require
+from lifecycle.pipeline.runner import numbers
+
+if TYPE_CHECKING:
+    from lifecycle.train.callbacks import Callback
+    from lifecycle.train.data import DataModule
+    from lifecycle.train.module import Module
+    from lifecycle.train.trainer import Trainer
+
+TRAINER = Reference("lifecycle.train.trainer:Trainer")
+# Annotations of Trainer.__init__ whose values a pipeline file can hold; callbacks and loggers are objects.
+PLAIN = {"int": int, "bool": bool, "float | None": float | None, "Limit": int | float}
+OWNED = ("enable_checkpointing", "enable_progress_bar")  # decided by the stage
+
+
+def trainer_options() -> dict[str, object]:
+    """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
+    found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
+    return {name: PLAIN[text] for name, text in found.items() if text in PLAIN and name not in OWNED}
+
+
+def check_trainer(options: Mapping[str, JSON]) -> dict[str, Any]:
+    """Trainer options of a stage, checked.
+
+    Raises:
+        UsageError: an option that there is not, or a value of another type.
+    """
+    allowed = trainer_options()
+    for name in options:
+        if name not in allowed:
+            raise UsageError(f"unknown trainer option '{name}': {suggest(name, allowed)}")
+    return {name: convert(allowed[name], value, f"trainer.{name}") for name, value in options.items()}
+
+
+def fit(
+    module: Module,
+    context: Context,
+    options: Mapping[str, JSON],
+    *,
+    title: str,
+    folder: Path,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+) -> Trainer:
+    """Train a module and leave it in its best epoch's state: best by the budget's metric, else the last.
+
+    Args:
+        module: Trained in place.
+        context: Data, seed, progress, tracker and budget.
+        options: For the trainer.
+        title: What the progress display calls it.
+        folder: For checkpoints of the unfinished fit.
+        callbacks: More of them.
+        resume: Go on from the last epoch that a killed run left in `folder`.
+    """
+    from lifecycle.train.callbacks import ModelCheckpoint, ProgressBar
+    from lifecycle.train.checkpoint import load_ckpt
+    from lifecycle.train.seeding import seed_everything
+    from lifecycle.train.trainer import Trainer
+
+    seed_everything(context.seed)
+    keep = ModelCheckpoint(folder, monitor=context.budget.metric, mode=context.budget.mode)
+    trainer = Trainer(
+        **cast("dict[str, Any]", {"deterministic": True, **options}),
+        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep],
+        logger=context.tracker,
+        default_root_dir=folder,
+    )
+    last = folder / "last.ckpt"
+    trainer.fit(module, datamodule=data_of(context), ckpt_path=last if resume and last.is_file() else None)
+    module.load_state_dict(load_ckpt(Path(keep.best_model_path))["state_dict"])  # type: ignore[arg-type]
+    return trainer
+
+
+def measure(module: Module, trainer: Trainer, context: Context) -> dict[str, float]:
+    """What validation logs for the module."""
+    return trainer.validate(module, datamodule=data_of(context))[0]
+
+
+def data_of(context: Context) -> DataModule:
+    """The project's DataModule, anew."""
+    return cast("DataModule", context.data())
+
+
+def require_budget(context: Context, measured: Mapping[str, float], stage: str) -> None:
+    """Raise `RefusedError` when a compressed model is outside the budget; its parent stays as it is."""
+    if context.baseline is not None:
+        rows = check_budget(context.budget, measured, dense_numbers(context.baseline))
+        require(rows, f"{stage}: the model is outside the budget", hint="Give it more epochs, or change `budget:`.")
+
+
+def dense_numbers(baseline: Artifact) -> dict[str, float]:
+    """What was measured on the dense trained model."""
+    return numbers(baseline)

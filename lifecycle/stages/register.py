@@ -1,0 +1,71 @@
+"""Register: a bundle and its evaluation in, a version in MLflow's registry out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from lifecycle.core.artifact import Artifact, Draft
+from lifecycle.core.canonical import JSON, readable_json
+from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.core.stage import Context, Stage
+from lifecycle.stages.facts import facts_of
+from lifecycle.train.loggers.mlflow import MLFlowLogger
+
+RESERVED = ("champion", "previous", "latest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register(Stage):
+    """Register the version, with the gates that promotion will apply, under an alias.
+
+    Attributes:
+        alias: What the version is called until it is promoted.
+        gates: Thresholds by metric, from ``gates:`` of the pipeline file.
+    """
+
+    consumes: ClassVar[tuple[str, ...]] = ("bundle", "evaluation")
+    produces: ClassVar[str] = "version"
+
+    alias: str = "challenger"
+    gates: Mapping[str, JSON] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.alias in RESERVED:
+            raise UsageError(f"alias '{self.alias}' is set by promotion alone; use another, such as challenger")
+
+    def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
+        """Register once; the same content again is the same version."""
+        from lifecycle.registry import register, set_alias
+
+        writer = _writer(context)
+        version = register(
+            writer.client,
+            context.project.name,
+            bundle=given["bundle"],
+            evaluation=given["evaluation"],
+            gates=self.gates,
+            run_id=writer.run_id,
+        )
+        set_alias(writer.client, version, self.alias)
+        content: JSON = {"name": version.name, "number": version.number, "digest": version.digest}
+        with Draft(into) as draft:
+            (draft.path / "version.json").write_bytes(readable_json(content))
+            facts = facts_of(self, context, {}, registry=str(writer.client.tracking_uri))
+            return draft.seal("version", parent=given["bundle"], facts=facts)
+
+    def holds(self, artifact: Artifact, context: Context) -> bool:
+        """Whether the registry still has the version under the alias."""
+        from lifecycle.registry import alias_of
+
+        content = artifact.read_json("version.json")
+        found = alias_of(_writer(context).client, str(content["name"]), self.alias)
+        return found is not None and (found.number, found.digest) == (content["number"], content["digest"])
+
+
+def _writer(context: Context) -> MLFlowLogger:
+    if not isinstance(context.tracker, MLFlowLogger):
+        raise LifecycleError("register needs MLflow: its tracker writes nowhere", hint="Run it through a pipeline.")
+    return context.tracker

@@ -1,0 +1,55 @@
+"""Train: the user's module and data in, the dense checkpoint out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from lifecycle.core.artifact import Artifact
+from lifecycle.core.canonical import JSON
+from lifecycle.core.stage import Context, Stage, scratch
+from lifecycle.stages.facts import facts_of
+from lifecycle.stages.fitting import check_trainer, fit, measure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Stage):
+    """Fit the module; killed, it goes on after its last whole epoch.
+
+    Attributes:
+        trainer: Arguments of `lifecycle.Trainer`.
+    """
+
+    consumes: ClassVar[tuple[str, ...]] = ()
+    produces: ClassVar[str] = "checkpoint"
+
+    trainer: Mapping[str, JSON] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_trainer(self.trainer)
+
+    def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
+        """Train, keep the best epoch, measure it on the validation split."""
+        from lifecycle.compress.cost import count_cost
+        from lifecycle.train.artifact import make_module, write_checkpoint
+        from lifecycle.train.describe import example_inputs
+        from lifecycle.train.seeding import seed_everything
+
+        project = context.project
+        seed_everything(context.seed)
+        module = make_module(project.model, project.model_args, project.root)
+        trainer = fit(
+            module,
+            context,
+            check_trainer(self.trainer),
+            title="train",
+            folder=scratch(into),
+            resume=True,
+        )
+        metrics = measure(module, trainer, context) | asdict(count_cost(module, example_inputs(module)))
+        headline = [context.budget.metric or ""]
+        return write_checkpoint(
+            module, into, project=project, facts=facts_of(self, context, metrics, headline)
+        )

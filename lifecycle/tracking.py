@@ -1,0 +1,146 @@
+"""MLflow runs with statuses that can be trusted: one parent for a pipeline run, one child for each stage."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifecycle.core.errors import LifecycleError
+from lifecycle.core.stage import Tracker
+from lifecycle.train.loggers.mlflow import MLFlowLogger
+from lifecycle.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PARENT = "mlflow.parentRunId"
+OWNER = "lifecycle.workspace"
+
+
+def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -> MlflowClient:
+    """A client of ``MLFLOW_TRACKING_URI``, or of the workspace's own store.
+
+    Several processes that first touch an empty SQLite store at once would crash in its migrations,
+    so it is opened under a lock.
+
+    Raises:
+        LifecycleError: the store or server cannot be reached.
+    """
+    from filelock import FileLock
+
+    quiet_mlflow()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = environment.get("MLFLOW_TRACKING_URI") or workspace.default_tracking_uri
+    registry = environment.get("MLFLOW_REGISTRY_URI") or uri
+    try:
+        workspace.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(workspace.path / "mlflow.lock"):
+            client = MlflowClient(uri, registry)
+            client.search_experiments(max_results=1)
+            client.search_registered_models(max_results=1)
+    except (MlflowException, OSError) as error:
+        raise LifecycleError(
+            f"MLflow at {uri} cannot be used: {error}",
+            hint="Check MLFLOW_TRACKING_URI, or unset it to use the workspace's own store.",
+        ) from error
+    return client
+
+
+def find_registry(
+    given: Path | None, environment: Mapping[str, str] = os.environ
+) -> tuple[MlflowClient, Path]:
+    """A client for verbs that need no project, and where they keep what they fetch.
+
+    Args:
+        given: The workspace that was named.
+        environment: ``MLFLOW_TRACKING_URI`` serves without a workspace.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    if given is None and environment.get("MLFLOW_TRACKING_URI"):
+        home = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        workspace = Workspace(home / "lifecycle")
+    else:
+        workspace = find_workspace(given)
+    return connect(workspace, environment), workspace.served
+
+
+def quiet_mlflow() -> None:
+    """Keep migrations' and hints' lines off the terminal, and pickles out of every loader."""
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Where the runs of a project are kept."""
+
+    client: MlflowClient
+    id: str
+    owner: str
+
+    def reap(self) -> int:
+        """End the runs that a killed process of this workspace left running; returns how many."""
+        query = f"attributes.status = 'RUNNING' AND tags.`{OWNER}` = '{self.owner}'"
+        orphans = self.client.search_runs([self.id], query, max_results=1000)
+        for run in orphans:
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        return len(orphans)
+
+    @contextmanager
+    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[MLFlowLogger]:
+        """A run that ends as FINISHED, FAILED or KILLED, whatever happens within."""
+        created = self.client.create_run(self.id, tags={OWNER: self.owner, **tags}, run_name=name)
+        run_id = created.info.run_id
+        try:
+            yield MLFlowLogger(self.client, run_id)
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            self.client.set_terminated(run_id, status)
+            raise
+        self.client.set_terminated(run_id, "FINISHED")
+
+
+def open_experiment(client: MlflowClient, name: str, workspace: Workspace) -> Experiment:
+    """The experiment of that name, made if it is not there; its files go beside the embedded store."""
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return Experiment(client, experiment.experiment_id, workspace.identity)
+    embedded = client.tracking_uri.startswith("sqlite:")
+    location = (workspace.path / "mlartifacts" / name).as_uri() if embedded else None
+    try:
+        made = client.create_experiment(name, artifact_location=location)
+    except MlflowException:
+        # Somebody else made it in between.
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        made = found.experiment_id
+    return Experiment(client, made, workspace.identity)
+
+
+class PipelineRun:
+    """The parent run of a pipeline, and what opens a child run for each of its stages."""
+
+    def __init__(self, experiment: Experiment, parent: MLFlowLogger) -> None:
+        self.experiment = experiment
+        self.parent = parent
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Tracker]:
+        """A child run for one stage."""
+        tags = {PARENT: self.parent.run_id, "lifecycle.stage": name}
+        with self.experiment.run(name, tags) as child:
+            yield child

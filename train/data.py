@@ -1,0 +1,139 @@
+"""Data as one object: loaders for each purpose, and a fingerprint of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sized
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lifecycle.train.seeding import seed_batch
+
+if TYPE_CHECKING:
+    from lifecycle.train.trainer import Trainer
+
+Loader = Iterable[object]
+
+
+class DataModule:
+    """Where a user says how data is prepared, split and loaded.
+
+    `prepare_data` downloads once; `setup` splits, for ``"fit"``, ``"validate"``, ``"test"`` or
+    ``"predict"``; the four ``*_dataloader`` methods return what to iterate over.
+    """
+
+    trainer: Trainer | None = None
+
+    def prepare_data(self) -> None:
+        """Fetch what is not there yet; must not set attributes."""
+
+    def setup(self, stage: str) -> None:
+        """Make the data sets for a stage."""
+
+    def teardown(self, stage: str) -> None:
+        """Let go of what `setup` took."""
+
+    def train_dataloader(self) -> Loader:
+        """Batches to train on."""
+        raise NotImplementedError(_missing(self, "train_dataloader"))
+
+    def val_dataloader(self) -> Loader:
+        """Batches to choose models by."""
+        raise NotImplementedError(_missing(self, "val_dataloader"))
+
+    def test_dataloader(self) -> Loader:
+        """Batches to judge the chosen model by, once."""
+        raise NotImplementedError(_missing(self, "test_dataloader"))
+
+    def predict_dataloader(self) -> Loader:
+        """Batches without labels."""
+        raise NotImplementedError(_missing(self, "predict_dataloader"))
+
+    def fingerprint(self) -> str | None:
+        """A text that changes when the data does; None has it computed from what the loaders give."""
+        return None
+
+
+def _missing(data: DataModule, name: str) -> str:
+    return f"{type(data).__name__} defines no {name}; add `def {name}(self): return DataLoader(...)`"
+
+
+def has_loader(data: DataModule, name: str) -> bool:
+    """Whether the user wrote this loader."""
+    return getattr(type(data), name) is not getattr(DataModule, name)
+
+
+def fingerprint(data: DataModule) -> str:
+    """What the data module declares, or SHA-256 over every batch that its loaders give under a fixed seed."""
+    declared = data.fingerprint()
+    if declared is not None:
+        return declared
+    data.prepare_data()
+    digest = hashlib.sha256()
+    for stage, name in (("fit", "train_dataloader"), ("fit", "val_dataloader"), ("test", "test_dataloader")):
+        if has_loader(data, name):
+            data.setup(stage)
+            seed_batch(0, 0, -1)
+            digest.update(name.encode())
+            for batch in getattr(data, name)():
+                for tensor in tensors(batch):
+                    digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+                    digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def tensors(batch: object) -> Iterator[Tensor]:
+    """Every tensor of a batch, depth first: tensors, sequences and dictionaries of them."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, dict):
+        for item in batch.values():
+            yield from tensors(item)
+    elif isinstance(batch, list | tuple):
+        for item in batch:
+            yield from tensors(item)
+
+
+def batch_size(batch: object) -> int:
+    """Samples in a batch: the first axis of its first tensor; 1 when there is none.
+
+    >>> batch_size([torch.zeros(4, 2), torch.zeros(4)])
+    4
+    """
+    first = next(tensors(batch), None)
+    return int(first.shape[0]) if first is not None and first.ndim else 1
+
+
+def limited(loader: Loader, limit: int | float) -> tuple[Loader, int | None]:
+    """At most `limit` batches (a float is a fraction of them), and how many there will be if it is known.
+
+    Returns:
+        Something to iterate over anew each epoch, and its length; None for an iterable without one.
+    """
+    length = len(loader) if isinstance(loader, Sized) else None
+    if limit == 1.0 and isinstance(limit, float):
+        return loader, length
+    if isinstance(limit, float):
+        if length is None:
+            raise ValueError(f"a fraction of the batches ({limit}) needs a loader with a length; give a number")
+        count = int(length * limit)
+    else:
+        count = limit if length is None else min(limit, length)
+    return _First(loader, count), count
+
+
+class _First:
+    """The first batches of a loader, every time it is iterated over."""
+
+    def __init__(self, loader: Loader, count: int) -> None:
+        self._loader = loader
+        self._count = count
+
+    def __iter__(self) -> Iterator[object]:
+        return islice(iter(self._loader), self._count)
+
+    def __len__(self) -> int:
+        return self._count

@@ -1,0 +1,27 @@
+"""The one seam through which another network takes forward's place: a quantized graph, an exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def with_forward(module: nn.Module, function: Callable[..., object]) -> Iterator[None]:
+    """Let `function` answer for the module's forward, so that its own steps score something else.
+
+    Args:
+        module: Whose ``training_step``, ``test_step``, … are to be used.
+        function: Takes and returns what forward does.
+    """
+    before = vars(module).get("forward")
+    module.forward = function
+    try:
+        yield
+    finally:
+        if before is None:
+            del module.forward
+        else:
+            module.forward = before
