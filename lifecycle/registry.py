@@ -199,7 +199,7 @@ def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifac
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as aside:
             for part in ("bundle", "evaluation"):
-                download_artifacts(f"{version.source}/{part}", dst_path=aside, tracking_uri=client.tracking_uri)
+                download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=aside)
             shutil.copytree(aside, f"{aside}.whole")
         Path(f"{aside}.whole").replace(into)
     bundle, evaluation = (open_artifact(into / "bundle", "bundle"), open_artifact(into / "evaluation", "evaluation"))

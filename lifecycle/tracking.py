@@ -33,15 +33,25 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
     """
     from filelock import FileLock
 
-    quiet_mlflow()
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+
+    # Migrations report each step, and MLflow hints at features; neither is news to our users.
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
     uri = environment.get("MLFLOW_TRACKING_URI") or workspace.default_tracking_uri
     registry = environment.get("MLFLOW_REGISTRY_URI") or uri
     try:
         workspace.path.mkdir(parents=True, exist_ok=True)
         with FileLock(workspace.path / "mlflow.lock"):
+            # The SQL registry looks up a version's logged model through the process's own address, not the
+            # client's.
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(registry)
             client = MlflowClient(uri, registry)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
@@ -71,14 +81,6 @@ def find_registry(
     else:
         workspace = find_workspace(given)
     return connect(workspace, environment), workspace.served
-
-
-def quiet_mlflow() -> None:
-    """Keep migrations' and hints' lines off the terminal, and pickles out of every loader."""
-    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Defaults < file < environment (``LIFECYCLE_TRAIN__TRAINER__MAX_EPOCHS``) < comma
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -47,11 +47,10 @@ class Config:
         self.origins[key] = origin
 
     def origin(self, key: Key) -> str:
-        """Where a value was set, or the nearest value above it."""
-        for depth in range(len(key), 0, -1):
-            if key[:depth] in self.origins:
-                return self.origins[key[:depth]]
-        return "defaults"
+        """Where a value was set; else something below it, or the nearest value above it."""
+        below = (where for known, where in self.origins.items() if known[: len(key)] == key)
+        above = (self.origins[key[:depth]] for depth in range(len(key), 0, -1) if key[:depth] in self.origins)
+        return self.origins.get(key) or next(below, "") or next(above, "defaults")
 
 
 def read_config(
@@ -157,12 +156,14 @@ def build(cls: type[T], config: Config, key: Key, *, more: Mapping[str, object] 
         option: convert(types[option], value, f"{config.origin((*key, option))}: '{_dotted(key, option)}'")
         for option, value in node.items()
     }
+    for each in fields(cls):  # type: ignore[arg-type]
+        required = each.default is MISSING and each.default_factory is MISSING
+        if required and each.name not in values and each.name not in passed:
+            raise UsageError(f"{config.origin(key)}: '{name}' lacks '{each.name}', which has no default")
     try:
         return cls(**values, **passed)
     except UsageError as error:
         raise UsageError(f"{config.origin(key)}: '{name}': {error.message}", hint=error.hint) from error
-    except TypeError as error:
-        raise UsageError(f"{config.origin(key)}: '{name}': {error}") from error
 
 
 def lookup(config: Config, key: Key) -> JSON:

@@ -43,12 +43,12 @@ class LineProgress:
     """For logs and pipes: a line when something ends, and one every few seconds until then."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._shown = self._started
+        self._shown = 0.0
 
     def update(self, text: str, done: int, total: int) -> None:
         """Print a line if this is the first in a while or the last."""
         now = time.monotonic()
+        self._shown = self._shown or now
         if done >= total or now - self._shown > _LINE_EVERY_S:
             self._shown = now
             print(f"  {text}  {done}/{total}", file=sys.stderr, flush=True)

@@ -42,9 +42,10 @@ def read_pipeline(path: Path, environment: Mapping[str, str], overrides: Iterabl
         if key not in known:
             raise UsageError(f"{config.origin((key,))}: unknown key '{key}': {suggest(key, known)}")
     names = _stage_names(config)
+    gates = {name: build(Gate, config, ("gates", name)).to_json() for name in _mapping(config, "gates")}
     return Pipeline(
         project=_project(path.parent.resolve(), config),
-        stages={name: _stage(config, name) for name in names},
+        stages={name: _stage(config, name, gates) for name in names},
         seed=_value(config, "seed", int, 0),
         budget=build(Budget, config, ("budget",)),
     )
@@ -87,20 +88,16 @@ def _stage_names(config: Config) -> list[str]:
     return [name for name in ORDER if name in config.tree or (name == "evaluate" and "export" in config.tree)]
 
 
-def _stage(config: Config, name: str) -> Stage:
+def _stage(config: Config, name: str, gates: Mapping[str, JSON]) -> Stage:
     cls = cast("type[Any]", plugins.load("stages", name))
     if "trainer" in cls.__dataclass_fields__ and name != "train":
         for option, value in _mapping(config, "train", "trainer").items():
             # Fine-tuning inherits what training set, except where the stage says otherwise.
             if lookup(config, (name, "trainer", option)) is None:
                 config.set((name, "trainer", option), value, config.origin(("train", "trainer", option)))
-    more = {"gates": _gates(config)} if "gates" in cls.__dataclass_fields__ else None
+    # Registration keeps the thresholds of promotion on the version.
+    more = {"gates": gates} if "gates" in cls.__dataclass_fields__ else None
     return cast("Stage", build(cls, config, (name,), more=more))
-
-
-def _gates(config: Config) -> dict[str, dict[str, JSON]]:
-    """The thresholds of promotion, which registration keeps on the version."""
-    return {name: build(Gate, config, ("gates", name)).to_json() for name in _mapping(config, "gates")}
 
 
 def _mapping(config: Config, *key: str) -> dict[str, JSON]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.budget import check_budget
@@ -17,8 +17,6 @@ from lifecycle.stages.facts import facts_of
 if TYPE_CHECKING:
     from lifecycle.stages.score import Score
 
-LATENCY = ("latency_ms", "latency_p95_ms")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Stage):
@@ -27,13 +25,13 @@ class Evaluate(Stage):
     Measured by the clock, latencies stand in the facts; everything else is part of the digest.
 
     Attributes:
-        repeats: Timed calls of each file.
+        timed_calls: How often each file is called to measure its latency.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint", "bundle")
     produces: ClassVar[str] = "evaluation"
 
-    repeats: int = 300
+    timed_calls: int = 300
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Score the file and the dense model's file on the same batches, and time them in turn."""
@@ -52,7 +50,7 @@ class Evaluate(Stage):
             "compressed": score_bundle(checkpoint, bundle, context),
             "dense": score_bundle(baseline, dense_bundle, context),
         }
-        latencies = time_bundles({"compressed": bundle, "dense": dense_bundle}, self.repeats)
+        latencies = time_bundles({"compressed": bundle, "dense": dense_bundle}, self.timed_calls)
         after, before = ({**scores[name].metrics, **latencies[name]} for name in ("compressed", "dense"))
         require(
             check_budget(context.budget, after, before),
@@ -64,7 +62,7 @@ class Evaluate(Stage):
             "dense": scores["dense"].metrics,
             "bundle": bundle.digest,
             "data": fingerprint(data_of(context)),
-            "weights": dict(scores["compressed"].weights),
+            "weights": cast("JSON", asdict(scores["compressed"].weights)),
         }
         with Draft(into) as draft:
             (draft.path / "metrics.json").write_bytes(readable_json(content))

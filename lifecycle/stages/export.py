@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from lifecycle.core import plugins
 from lifecycle.core.artifact import Artifact
+from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.signature import Signature
 from lifecycle.core.stage import Context, Stage
 from lifecycle.stages.facts import facts_of
-
-if TYPE_CHECKING:
-    from lifecycle.train.module import Module
 
 PROOF_BATCHES = 2
 PROOF_SAMPLES = 64
@@ -49,9 +47,10 @@ class Export(Stage):
 
 
 def export_checkpoint(
-    checkpoint: Artifact, into: Path, context: Context, formats: tuple[str, ...], facts: Mapping[str, object]
+    checkpoint: Artifact, into: Path, context: Context, formats: tuple[str, ...], facts: Mapping[str, JSON]
 ) -> Artifact:
     """A bundle of a checkpoint, proven on validation samples and on random ones."""
+    from lifecycle.compress.quantizer import convert_quantized, is_quantized
     from lifecycle.export.bundle import write_bundle
     from lifecycle.stages.inputs import record_inputs, samples
     from lifecycle.train.artifact import open_checkpoint
@@ -60,15 +59,15 @@ def export_checkpoint(
     reference = open_checkpoint(checkpoint)
     inputs = record_inputs(reference, context, "val", batches=PROOF_BATCHES)
     context.progress.note(f"  converting to {', '.join(formats)} and comparing with the module")
-    deployed, precision = deployable(reference, checkpoint)
+    quantized = is_quantized(reference)
     return write_bundle(
-        deployed,
+        convert_quantized(reference) if quantized else reference,
         signature=signature,
         formats=formats,
         samples=samples(signature, inputs, PROOF_SAMPLES),
         into=into,
         reference=reference,
-        precision=precision,
+        precision="int8" if quantized else "float32",
         parent=checkpoint,
         facts=facts,
     )

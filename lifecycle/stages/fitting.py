@@ -21,21 +21,28 @@ if TYPE_CHECKING:
     from lifecycle.train.callbacks import Callback
     from lifecycle.train.data import DataModule
     from lifecycle.train.module import Module
-    from lifecycle.train.trainer import Trainer
 
 TRAINER = Reference("lifecycle.train.trainer:Trainer")
-# Annotations of Trainer.__init__ whose values a pipeline file can hold; callbacks and loggers are objects.
-PLAIN = {"int": int, "bool": bool, "float | None": float | None, "Limit": int | float}
 OWNED = ("enable_checkpointing", "enable_progress_bar")  # decided by the stage
 
 
 def trainer_options() -> dict[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
+    from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+    # By annotation, as text. Callbacks and loggers are objects, which a file cannot hold; what is a whole
+    # number counts something: epochs, steps, batches.
+    plain: dict[str, object] = {
+        "int": PositiveInt,
+        "bool": bool,
+        "float | None": NonNegativeFloat | None,
+        "Limit": NonNegativeInt | NonNegativeFloat,
+    }
     found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
-    return {name: PLAIN[text] for name, text in found.items() if text in PLAIN and name not in OWNED}
+    return {name: plain[text] for name, text in found.items() if text in plain and name not in OWNED}
 
 
-def check_trainer(options: Mapping[str, JSON]) -> dict[str, Any]:
+def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
     """Trainer options of a stage, checked.
 
     Raises:
@@ -45,19 +52,19 @@ def check_trainer(options: Mapping[str, JSON]) -> dict[str, Any]:
     for name in options:
         if name not in allowed:
             raise UsageError(f"unknown trainer option '{name}': {suggest(name, allowed)}")
-    return {name: convert(allowed[name], value, f"trainer.{name}") for name, value in options.items()}
+    return {name: convert(allowed[name], cast("JSON", value), f"trainer.{name}") for name, value in options.items()}
 
 
 def fit(
     module: Module,
     context: Context,
-    options: Mapping[str, JSON],
+    options: Mapping[str, object],
     *,
     title: str,
     folder: Path,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
-) -> Trainer:
+) -> None:
     """Train a module and leave it in its best epoch's state: best by the budget's metric, else the last.
 
     Args:
@@ -85,11 +92,40 @@ def fit(
     last = folder / "last.ckpt"
     trainer.fit(module, datamodule=data_of(context), ckpt_path=last if resume and last.is_file() else None)
     module.load_state_dict(load_ckpt(Path(keep.best_model_path))["state_dict"])  # type: ignore[arg-type]
-    return trainer
 
 
-def measure(module: Module, trainer: Trainer, context: Context) -> dict[str, float]:
+def set_learning_rate(module: Module, lr: float | None) -> None:
+    """Give fine-tuning its own learning rate, where ``configure_optimizers`` will look for it.
+
+    Args:
+        module: Keeps it as ``lr`` or ``learning_rate``, an attribute or a hyperparameter (the names that
+            Lightning's tuner sets).
+        lr: None leaves it as in training.
+
+    Raises:
+        UsageError: the module has no such attribute.
+    """
+    if lr is None:
+        return
+    found = False
+    for name in ("lr", "learning_rate"):
+        if name in module.hparams:
+            module.hparams[name], found = lr, True
+        if isinstance(getattr(module, name, None), float):
+            setattr(module, name, lr)
+            found = True
+    if not found:
+        raise UsageError(
+            f"lr is {lr}, but {type(module).__name__} has no learning rate to set: "
+            "keep it as self.lr and use that in configure_optimizers"
+        )
+
+
+def measure(module: Module, context: Context) -> dict[str, float]:
     """What validation logs for the module."""
+    from lifecycle.train.trainer import Trainer
+
+    trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     return trainer.validate(module, datamodule=data_of(context))[0]
 
 

@@ -12,7 +12,7 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_trainer, fit, measure, require_budget
+from lifecycle.stages.fitting import check_trainer, fit, measure, require_budget, set_learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class Prune(Stage):
         round_to: Keep channel counts multiples of this where the target allows.
         ignore: Names or patterns of modules whose layers keep their channels.
         epochs: Of fine-tuning.
+        lr: The learning rate of fine-tuning; by default that of training.
         trainer: Arguments of `lifecycle.Trainer` for it; what is not set is as in training.
     """
 
@@ -36,7 +37,8 @@ class Prune(Stage):
     round_to: int = 8
     ignore: tuple[str, ...] = ()
     epochs: int = 5
-    trainer: Mapping[str, JSON] = field(default_factory=dict)
+    lr: float | None = None
+    trainer: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.macs < 1:
@@ -52,6 +54,7 @@ class Prune(Stage):
 
         parent = given["checkpoint"]
         module = open_checkpoint(parent)
+        set_learning_rate(module, self.lr)
         pruning = StructuredPruning(
             macs=self.macs,
             importance=self.importance,
@@ -60,9 +63,9 @@ class Prune(Stage):
             seed=context.seed,
         )
         options = check_trainer({**self.trainer, "max_epochs": self.epochs})
-        trainer = fit(module, context, options, title="prune", folder=scratch(into), callbacks=[pruning])
+        fit(module, context, options, title="prune", folder=scratch(into), callbacks=[pruning])
         assert pruning.edit is not None
-        metrics = measure(module, trainer, context) | asdict(count_cost(module, example_inputs(module)))
+        metrics = measure(module, context) | asdict(count_cost(module, example_inputs(module)))
         require_budget(context, metrics, "prune")
         return write_checkpoint(
             module,

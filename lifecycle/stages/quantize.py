@@ -12,7 +12,7 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_trainer, fit, measure, require_budget
+from lifecycle.stages.fitting import check_trainer, fit, measure, require_budget, set_learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class Quantize(Stage):
     Attributes:
         method: ``static`` calibrates, ``qat`` calibrates and then trains.
         epochs: Of quantization-aware training.
+        lr: Its learning rate, some tenth of that of training; by default that of training.
         calibration_batches: Batches of the training split to find ranges with.
         trainer: Arguments of `lifecycle.Trainer`; what is not set is as in training.
     """
@@ -32,7 +33,8 @@ class Quantize(Stage):
     method: Literal["static", "qat"] = "static"
     epochs: int = 2
     calibration_batches: int = 10
-    trainer: Mapping[str, JSON] = field(default_factory=dict)
+    lr: float | None = None
+    trainer: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.calibration_batches < 1:
@@ -41,4 +43,35 @@ class Quantize(Stage):
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Prepare, calibrate, train if asked to, and keep the best epoch."""
-        raise NotImplementedError
+        from lifecycle.compress.calibration import calibrate_
+        from lifecycle.compress.callbacks import QuantizationAwareTraining
+        from lifecycle.compress.cost import count_cost
+        from lifecycle.compress.quantizer import prepare_quantization_
+        from lifecycle.stages.inputs import record_inputs
+        from lifecycle.train.artifact import open_checkpoint, read_recipe, write_checkpoint
+        from lifecycle.train.describe import example_inputs
+
+        parent = given["checkpoint"]
+        module = open_checkpoint(parent)
+        set_learning_rate(module, self.lr)
+        cost = count_cost(module, example_inputs(module))
+        samples = record_inputs(module, context, "train", batches=self.calibration_batches)
+        if self.method == "qat":
+            options = check_trainer({**self.trainer, "max_epochs": self.epochs})
+            training = QuantizationAwareTraining(calibration_batches=samples)
+            fit(module, context, options, title="quantize", folder=scratch(into), callbacks=[training])
+            edit = training.edit
+        else:
+            edit = prepare_quantization_(module, example_inputs(module), method=self.method)
+            calibrate_(module, samples)
+        assert edit is not None
+        metrics = measure(module, context) | asdict(cost)
+        require_budget(context, metrics, "quantize")
+        return write_checkpoint(
+            module,
+            into,
+            project=context.project,
+            edits=[*read_recipe(parent).edits, edit.to_json()],
+            parent=parent,
+            facts=facts_of(self, context, metrics, [context.budget.metric or ""]),
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
@@ -30,7 +30,7 @@ class Register(Stage):
     produces: ClassVar[str] = "version"
 
     alias: str = "challenger"
-    gates: Mapping[str, JSON] = field(default_factory=dict)
+    gates: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.alias in RESERVED:
@@ -46,7 +46,7 @@ class Register(Stage):
             context.project.name,
             bundle=given["bundle"],
             evaluation=given["evaluation"],
-            gates=self.gates,
+            gates=cast("Mapping[str, JSON]", self.gates),
             run_id=writer.run_id,
         )
         set_alias(writer.client, version, self.alias)

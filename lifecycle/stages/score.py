@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ from lifecycle.train.forward import with_forward
 from lifecycle.train.trainer import Trainer
 
 if TYPE_CHECKING:
+    from lifecycle.export.operators import QuantizedWeights
     from lifecycle.train.module import Module
 
 
@@ -38,8 +39,8 @@ class Score:
     """
 
     metrics: dict[str, float]
+    weights: QuantizedWeights
     predictions: tuple[int, ...] = ()
-    weights: Mapping[str, int] = field(default_factory=dict)
 
 
 class FileForward:
@@ -95,7 +96,7 @@ class _Watch(Callback):
 def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Score:
     """Score the bundle's ONNX file with the ``test_step`` of the checkpoint's module."""
     from lifecycle.compress.cost import count_cost
-    from lifecycle.export.graph import quantized_weights
+    from lifecycle.export.operators import quantized_weights
 
     module = open_checkpoint(checkpoint)
     forward = FileForward(module, open_model(bundle, "onnx"))
@@ -109,18 +110,18 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     return Score(
         metrics=metrics | asdict(cost) | {"size_bytes": float(file.stat().st_size)},
         predictions=tuple(forward.predictions),
-        weights=asdict(quantized_weights(file)),
+        weights=quantized_weights(file),
     )
 
 
-def time_bundles(bundles: Mapping[str, Artifact], repeats: int) -> dict[str, dict[str, float]]:
+def time_bundles(bundles: Mapping[str, Artifact], calls: int) -> dict[str, dict[str, float]]:
     """Latency of each ONNX file at batch 1 with one thread, called in turn."""
     runs: dict[str, Callable[[], object]] = {}
     for name, bundle in bundles.items():
         model = open_model(bundle, "onnx", threads=1)
         inputs = _one_sample(model.signature)
         runs[name] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
-    found = measure_latency(runs, repeats=repeats)
+    found = measure_latency(runs, calls=calls)
     return {
         name: {"latency_ms": latency.median_ms, "latency_p95_ms": latency.p95_ms}
         for name, latency in found.items()

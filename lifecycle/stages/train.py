@@ -25,7 +25,7 @@ class Train(Stage):
     consumes: ClassVar[tuple[str, ...]] = ()
     produces: ClassVar[str] = "checkpoint"
 
-    trainer: Mapping[str, JSON] = field(default_factory=dict)
+    trainer: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_trainer(self.trainer)
@@ -40,7 +40,7 @@ class Train(Stage):
         project = context.project
         seed_everything(context.seed)
         module = make_module(project.model, project.model_args, project.root)
-        trainer = fit(
+        fit(
             module,
             context,
             check_trainer(self.trainer),
@@ -48,7 +48,7 @@ class Train(Stage):
             folder=scratch(into),
             resume=True,
         )
-        metrics = measure(module, trainer, context) | asdict(count_cost(module, example_inputs(module)))
+        metrics = measure(module, context) | asdict(count_cost(module, example_inputs(module)))
         headline = [context.budget.metric or ""]
         return write_checkpoint(
             module, into, project=project, facts=facts_of(self, context, metrics, headline)

@@ -1,0 +1,70 @@
+# What is done here is done with the Python of .venv, which the targets make for themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+# Stamps in .venv say what is installed; they are older than a changed pyproject.toml or constraints.txt.
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench setup clean
+.DELETE_ON_ERROR:
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUN) ## Train, prune, quantize, export, check, register, promote and serve a model of handwritten digits
+	@$(BIN)/python examples/digits/demo.py
+
+test: $(DEV) ## Run all tests
+	@$(BIN)/python -m pytest -q --durations=10
+
+check: $(DEV) ## Check format, lint, types and import contracts
+	@echo "==> format";           $(BIN)/ruff format --check .
+	@echo "==> lint";             $(BIN)/ruff check .
+	@echo "==> types";            $(BIN)/mypy
+	@echo "==> import contracts"; $(BIN)/lint-imports
+
+bench: $(BENCH) ## Run the benchmarks and print their figures
+	@set -e; for script in benchmarks/*.py; do \
+		[ -e "$$script" ] || { echo "benchmarks/ holds no script"; break; }; \
+		echo "==> $$script"; $(BIN)/python "$$script"; \
+	done
+
+setup: $(DEV) ## Make .venv with everything that the other targets need
+
+clean: ## Remove .venv, caches, build products and the examples' workspaces
+	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf examples/*/.lifecycle
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"; \
+		exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is $$("$(PYTHON)" -V)." \
+			"Name another: make PYTHON=/path/to/python3"; \
+		exit 1; }
+	@echo "==> making $(VENV) with $$("$(PYTHON)" -V)"
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(RUN): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "==> installing PyTorch ($$(grep ^torch== constraints.txt)): half a minute and more"
+	@$(PIP) install -qq -c constraints.txt torch
+	@echo "==> installing lifecycle and what it stands on, $$(grep -c == constraints.txt) packages at most: 1-2 minutes"
+	@$(PIP) install -qq -c constraints.txt -e '.[examples]'
+	@touch $@
+
+$(DEV): $(RUN)
+	@echo "==> installing the development tools: under a minute"
+	@$(PIP) install -qq -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(BENCH): $(RUN)
+	@echo "==> installing what the benchmarks compare with"
+	@$(PIP) install -qq -c constraints.txt -e '.[bench]'
+	@touch $@

@@ -1,0 +1,82 @@
+"""What a prepared module learns from data without gradients, and what it stops learning near the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from lifecycle.compress.capture import NORM_MODE, Mode
+from lifecycle.compress.modes import mode_of, silent_import
+from lifecycle.compress.quantizer import METHOD, quantized_graph
+from lifecycle.core.errors import UsageError
+
+
+def calibrate_(module: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
+    """Find every activation's range from data, then round: static for good, qat as a start.
+
+    Runs in evaluation mode without gradients. Memory does not grow with the number of batches: each
+    activation keeps a histogram, of which the range of least squared error is taken.
+
+    Args:
+        module: Prepared by `lifecycle.compress.quantizer.prepare_quantization_`.
+        batches: Inputs of forward, as tuples; a hundred samples or more, drawn like real data.
+
+    Raises:
+        UsageError: there is no batch, one does not fit forward, or values are not finite; ranges are then
+            what they were.
+    """
+    graph = quantized_graph(module)
+    with silent_import():
+        from lifecycle.compress import pt2e
+    with _undone_on_error(graph), mode_of(module, training=False), torch.no_grad():
+        pt2e.set_flags(graph, observe=True, rounding=False)
+        _observe(graph, batches)
+        pt2e.settle(graph)
+        pt2e.set_flags(graph, observe=graph.meta[METHOD] == "qat", rounding=True)
+
+
+def freeze_observers_(module: nn.Module) -> None:
+    """Keep every range and scale as it is from now on: for the last part of quantization-aware training."""
+    graph = quantized_graph(module)
+    with silent_import():
+        from lifecycle.compress import pt2e
+    for _, quantizer in pt2e.fake_quantizers(graph):
+        quantizer.disable_observer()
+
+
+def freeze_batch_norm_(module: nn.Module) -> None:
+    """Normalise by running statistics from now on, in training too, and leave them as they are."""
+    mode = quantized_graph(module).get_submodule(NORM_MODE)
+    assert isinstance(mode, Mode)
+    mode.freeze()
+
+
+def _observe(graph: GraphModule, batches: Iterable[tuple[Tensor, ...]]) -> None:
+    count = 0
+    for count, batch in enumerate(batches, start=1):
+        try:
+            graph(*batch)
+        except (ValueError, RuntimeError, TypeError) as error:
+            shapes = ", ".join(f"{tensor.dtype} {list(tensor.shape)}" for tensor in batch)
+            raise UsageError(f"calibration batch {count} ({shapes}) cannot be used: {error}") from error
+    if count == 0:
+        raise UsageError("there is no calibration batch; a hundred samples are a good number")
+
+
+@contextmanager
+def _undone_on_error(graph: GraphModule) -> Iterator[None]:
+    from lifecycle.compress import pt2e
+
+    quantizers = [quantizer for _, quantizer in pt2e.fake_quantizers(graph)]
+    before = [{name: t.clone() for name, t in quantizer.state_dict().items()} for quantizer in quantizers]
+    try:
+        yield
+    except BaseException:
+        for quantizer, state in zip(quantizers, before, strict=True):
+            quantizer.load_state_dict(state)
+        pt2e.forget(graph)
+        raise

@@ -1,0 +1,98 @@
+"""The last steps of a converted graph: biases as integers, and operators that every exporter can write."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from lifecycle.compress.graphs import LINEAR, arguments, tensor_at, tensor_node
+
+Q = torch.ops.quantized_decomposed
+LIMIT = 2**31 - 1
+
+
+def round_biases_(graph: GraphModule) -> None:
+    """Store the bias of every integer linear layer as int32, in steps of input scale times weight scale.
+
+    For convolutions ONNX Runtime does so by itself; for ``Gemm`` only where the output is rounded too,
+    and without it computes in floats. The scores of a classifier are not rounded.
+    """
+    layers = [node for target in LINEAR for node in graph.graph.find_nodes(op="call_function", target=target)]
+    for layer in layers:
+        step = _step(graph, layer)
+        if step is None or len(layer.args) < 3 or layer.args[2] is None:
+            continue
+        bias = tensor_at(graph, arguments(layer)[2])
+        integers = (bias.double() / step.double()).round().clamp(-LIMIT, LIMIT).to(torch.int32)
+        with graph.graph.inserting_before(layer):
+            name = f"rounded_bias_{layer.name}"
+            tensors = [
+                tensor_node(graph, name, integers),
+                tensor_node(graph, f"{name}_scale", step),
+                tensor_node(graph, f"{name}_zero_point", torch.zeros_like(integers)),
+            ]
+            options = (0, -LIMIT - 1, LIMIT, torch.int32)
+            rounded = graph.graph.call_function(Q.dequantize_per_channel.default, (*tensors, *options))
+        layer.update_arg(2, rounded)
+    graph.graph.eliminate_dead_code()
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+
+
+def open_operators_(graph: GraphModule) -> None:
+    """Call quantize and dequantize through functions that TorchScript records as plain arithmetic.
+
+    The operators of ``quantized_decomposed`` are known to the ONNX exporter, but exist only where torchao
+    is imported: a TorchScript file that names them opens nowhere else.
+    """
+    for operator, function in OPEN.items():
+        for node in graph.graph.find_nodes(op="call_function", target=operator):
+            node.target = function
+    graph.recompile()
+
+
+def quantize(x: Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype) -> Tensor:
+    """Floats to integers of `dtype` between `low` and `high`, of any shape."""
+    if not _tracing():
+        return Q.quantize_per_tensor.default(x, scale, zero_point, low, high, dtype)  # type: ignore[no-any-return]
+    return torch.clamp(torch.round(x * (1.0 / scale)) + zero_point, low, high).to(dtype)
+
+
+def dequantize(x: Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype) -> Tensor:
+    """Integers back to floats."""
+    if not _tracing():
+        return Q.dequantize_per_tensor.default(x, scale, zero_point, low, high, dtype)  # type: ignore[no-any-return]
+    return (x.to(torch.float32) - zero_point) * scale
+
+
+def dequantize_channels(
+    x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, low: int, high: int, dtype: torch.dtype
+) -> Tensor:
+    """Integers back to floats, with a scale for each index of axis 0."""
+    if not _tracing():
+        operator = Q.dequantize_per_channel.default
+        return operator(x, scale, zero_point, axis, low, high, dtype)  # type: ignore[no-any-return]
+    shape = (-1, *[1] * (x.dim() - 1))
+    return (x - zero_point.reshape(shape)) * scale.reshape(shape)
+
+
+OPEN = {
+    Q.quantize_per_tensor.default: quantize,
+    Q.dequantize_per_tensor.default: dequantize,
+    Q.dequantize_per_channel.default: dequantize_channels,
+}
+
+
+def _step(graph: GraphModule, layer: Node) -> Tensor | None:
+    """What one step of the layer's integer sums is worth, ``[channels]``; None where it has no integers."""
+    x, weight = arguments(layer)[:2]
+    if x.target is not Q.dequantize_per_tensor.default:
+        return None
+    if weight.target is not Q.dequantize_per_channel.default:
+        return None
+    return tensor_at(graph, weight.args[1]) * float(x.args[1])
+
+
+def _tracing() -> bool:
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]

@@ -1,0 +1,115 @@
+"""The adapter around torchao's PT2E quantization: all that is asked of it (ADR-0003)."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.fx import GraphModule
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
+from torchao.quantization.pt2e.quantizer import Quantizer
+
+from lifecycle.compress.annotate import annotate
+from lifecycle.compress.fake_quantize import ActivationFakeQuantize, FakeQuantize
+from lifecycle.compress.integers import open_operators_, round_biases_
+from lifecycle.compress.marks import Marks
+from lifecycle.core.errors import UsageError
+
+
+def insert_fake_quantize(graph: GraphModule) -> GraphModule:
+    """Put a `FakeQuantize` on every tensor that ONNX Runtime takes as integers.
+
+    Args:
+        graph: In the form of `lifecycle.compress.capture`; not to be used afterwards.
+
+    Returns:
+        The graph to use, over the same parameters and buffers.
+
+    Raises:
+        UsageError: it has no convolution or linear layer.
+    """
+    quantizer = _OnnxRuntimeQuantizer()
+    with _quiet():
+        prepared = prepare_qat_pt2e(graph, quantizer)
+    if quantizer.layers == 0:
+        raise UsageError("there is nothing to quantize: forward runs no convolution and no linear layer")
+    _allow_modes(prepared)
+    assert isinstance(prepared, GraphModule)
+    return prepared
+
+
+def convert_to_integers(graph: GraphModule) -> GraphModule:
+    """Replace every `FakeQuantize` by quantize and dequantize operators, weights by int8 tensors.
+
+    Args:
+        graph: Prepared, in evaluation form, batch normalisation folded; not to be used afterwards.
+    """
+    with _quiet(), torch.no_grad():
+        converted = convert_pt2e(graph)
+    _allow_modes(converted)
+    assert isinstance(converted, GraphModule)
+    round_biases_(converted)
+    open_operators_(converted)
+    return converted.eval()
+
+
+def copied_graph(graph: GraphModule) -> GraphModule:
+    """A copy that shares no tensor."""
+    with _quiet():
+        return copy.deepcopy(graph)
+
+
+def fake_quantizers(graph: GraphModule) -> Iterator[tuple[str, FakeQuantize]]:
+    """Every `FakeQuantize` of a prepared graph with its name."""
+    for name, part in graph.named_modules():
+        if isinstance(part, FakeQuantize):
+            yield name, part
+
+
+def set_flags(graph: GraphModule, *, observe: bool, rounding: bool) -> None:
+    """Turn observers and rounding on or off everywhere; the first without the second is calibration."""
+    for _, quantizer in fake_quantizers(graph):
+        quantizer.enable_observer(observe)
+        quantizer.enable_fake_quant(rounding)
+
+
+def settle(graph: GraphModule) -> None:
+    """End calibration: ranges from histograms."""
+    for _, quantizer in fake_quantizers(graph):
+        if isinstance(quantizer, ActivationFakeQuantize):
+            quantizer.settle()
+
+
+def forget(graph: GraphModule) -> None:
+    """Give calibration up."""
+    for _, quantizer in fake_quantizers(graph):
+        if isinstance(quantizer, ActivationFakeQuantize):
+            quantizer.histogram = None
+
+
+class _OnnxRuntimeQuantizer(Quantizer):  # type: ignore[misc]
+    layers = 0
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        self.layers = annotate(model.graph, Marks())
+        return model
+
+    def validate(self, model: GraphModule) -> None:
+        """Nothing is left to check: `annotate` marks only what it knows."""
+
+
+def _allow_modes(graph: GraphModule) -> None:
+    # torchao hides train() and eval() behind functions that raise, because its graphs do not follow them.
+    for name in ("train", "eval"):
+        vars(graph).pop(name, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # torch 2.13 warns of its own TreeSpec when a graph is copied.
+        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        yield

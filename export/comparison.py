@@ -1,0 +1,112 @@
+"""What comparing a file with its module found: figures, and what to say when they do not hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from lifecycle.core.canonical import JSON
+from lifecycle.export.tolerance import Tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One output on one batch.
+
+    Figures are rounded up to hundredths of their limit: the last bit of a float is not to change the digest
+    of a bundle.
+
+    Attributes:
+        data: ``samples`` or ``random``.
+        batch: Number of samples.
+        output: Its name.
+        max_error: Largest absolute error, as a share of the output's range.
+        mean_error: Mean absolute error, likewise; held against its limit over all batches.
+        top1: Share of samples with the same best class; None where the output is no class scores.
+        holds: Whether the largest error is within its limit, and classes differ only where scores tie.
+    """
+
+    data: str
+    batch: int
+    output: str
+    max_error: float
+    mean_error: float
+    top1: float | None
+    holds: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One way to run one file, on all the data.
+
+    Attributes:
+        format: The file's format.
+        run: ``as run`` by `open_model`, or ``as written``: operator by operator.
+        tolerance: What the rows were held against.
+        rows: Every output on every batch.
+    """
+
+    format: str
+    run: str
+    tolerance: Tolerance
+    rows: tuple[Row, ...]
+
+    @property
+    def mean_errors(self) -> dict[str, float]:
+        """Mean absolute error of each output over all batches: one value on an edge is no mistake."""
+        found = {}
+        for output in dict.fromkeys(row.output for row in self.rows):
+            rows = [row for row in self.rows if row.output == output]
+            total = sum(row.mean_error * row.batch for row in rows)
+            found[output] = rounded_up(total / sum(row.batch for row in rows), self.tolerance.mean_error)
+        return found
+
+    @property
+    def holds(self) -> bool:
+        """Whether every row and every mean is within the tolerance."""
+        return all(row.holds for row in self.rows) and not self._high_means()
+
+    def refusal(self) -> str:
+        """The worst that does not hold: which output, on what, how far off, and what is allowed."""
+        start = f"the {self.format} file, {self.run}, differs from the module: "
+        failed = [row for row in self.rows if not row.holds]
+        if not failed:
+            output, mean = max(self._high_means().items(), key=lambda item: item[1])
+            return (
+                f"{start}output '{output}' is off by {mean:.3g} of its range on average "
+                f"(allowed {self.tolerance.mean_error:g})"
+            )
+        row = max(failed, key=lambda row: row.max_error)
+        where = f"{start}output '{row.output}' on {row.batch} of {row.data} "
+        if row.max_error > self.tolerance.max_error:
+            return f"{where}is off by {row.max_error:.3g} of its range (allowed {self.tolerance.max_error:g})"
+        return (
+            f"{where}names another class than the module, by more than a tie ({self.tolerance.tie:g} of its "
+            f"range), in {1 - (row.top1 or 0):.3g} of the samples"
+        )
+
+    def _high_means(self) -> dict[str, float]:
+        return {name: mean for name, mean in self.mean_errors.items() if mean > self.tolerance.mean_error}
+
+    def to_json(self) -> dict[str, JSON]:
+        """Plain data for ``parity.json``."""
+        return {
+            "format": self.format,
+            "run": self.run,
+            "tolerance": asdict(self.tolerance),
+            "mean_errors": self.mean_errors,
+            "rows": [asdict(row) for row in self.rows],
+            "holds": self.holds,
+        }
+
+
+def rounded_up(value: float, limit: float) -> float:
+    """A figure in hundredths of its limit, rounded up; infinite where it is no number.
+
+    >>> rounded_up(0.0000001, limit=0.0001)
+    1e-06
+    """
+    if not math.isfinite(value):
+        return math.inf
+    step = limit / 100
+    return float(f"{math.ceil(value / step - 1e-9) * step:.6g}")

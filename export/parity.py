@@ -1,0 +1,119 @@
+"""Comparing a file with the module it was made of: real samples and random data, one at a time and many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from lifecycle.core.errors import LifecycleError, RefusedError
+from lifecycle.core.signature import Array, Signature, TensorSpec
+from lifecycle.export.batches import Batch, batches
+from lifecycle.export.comparison import Comparison, Row, rounded_up
+from lifecycle.export.network import Network, evaluating, threads, to_tensors
+from lifecycle.export.runtime import Model
+from lifecycle.export.tolerance import Tolerance
+
+Floats = npt.NDArray[np.float64]
+
+
+class Reference:
+    """What the module answers, computed once and compared with every file.
+
+    Args:
+        network: Around the module that is right; run in evaluation mode, on one thread.
+        samples: Real data: one array to each input, some samples each.
+
+    Raises:
+        UsageError: there is no sample, or the samples are not as the signature declares.
+    """
+
+    def __init__(self, network: Network, samples: Mapping[str, Array]) -> None:
+        self.signature = network.signature
+        self.signature.check(samples)
+        with evaluating(network), threads(1):
+            self._answers = [
+                (batch, _answer(network, batch.inputs)) for batch in batches(self.signature, samples)
+            ]
+        self._ranges = {
+            spec.name: _range([expected[spec.name] for _, expected in self._answers])
+            for spec in self.signature.outputs
+        }
+
+    def compare(self, model: Model, tolerance: Tolerance, *, run: str = "as run") -> Comparison:
+        """Run a file on all of the data.
+
+        Raises:
+            RefusedError: it cannot run a batch, or gives another shape or type.
+        """
+        rows = [
+            row for batch, expected in self._answers for row in self._rows(model, batch, expected, tolerance)
+        ]
+        return Comparison(format=model.format, run=run, tolerance=tolerance, rows=tuple(rows))
+
+    def _rows(
+        self, model: Model, batch: Batch, expected: Mapping[str, Array], tolerance: Tolerance
+    ) -> Iterator[Row]:
+        try:
+            outputs = model.run(batch.inputs)
+        except LifecycleError as error:
+            raise RefusedError(f"{batch.size} of {batch.data}: {error.message}", hint=error.hint) from error
+        for spec in self.signature.outputs:
+            got, right = outputs[spec.name], expected[spec.name]
+            if got.shape != right.shape or got.dtype != right.dtype:
+                raise RefusedError(
+                    f"the {model.format} file, on {batch.size} of {batch.data}, gives '{spec.name}' as "
+                    f"{got.dtype} {list(got.shape)}, the module as {right.dtype} {list(right.shape)}"
+                )
+            span = self._ranges[spec.name]
+            errors = _errors(got.astype(np.float64), right.astype(np.float64)) / span
+            scores = is_scores(spec, self.signature)
+            top1, tied = _top1(got, right, tolerance.tie * span) if scores else (None, True)
+            largest = rounded_up(float(errors.max()), tolerance.max_error)
+            yield Row(
+                data=batch.data,
+                batch=batch.size,
+                output=spec.name,
+                max_error=largest,
+                mean_error=rounded_up(float(errors.mean()), tolerance.mean_error),
+                top1=top1,
+                holds=largest <= tolerance.max_error and tied,
+            )
+
+
+def is_scores(spec: TensorSpec, signature: Signature) -> bool:
+    """Whether an output holds a score for each class: floats, classes along the last axis."""
+    classes = spec.shape[-1] if spec.shape else 0
+    if not isinstance(classes, int) or classes < 2 or np.dtype(spec.dtype).kind != "f":
+        return False
+    return classes == len(signature.labels) or (not signature.labels and signature.task == "classification")
+
+
+def _answer(network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    outputs = network(*to_tensors(network.signature, inputs))
+    return {spec.name: out.numpy() for spec, out in zip(network.signature.outputs, outputs, strict=True)}
+
+
+def _range(arrays: list[Array]) -> float:
+    values = np.concatenate([array.astype(np.float64).ravel() for array in arrays])
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 1.0
+    return float(values.max() - values.min()) or float(np.abs(values).max()) or 1.0
+
+
+def _errors(got: Floats, expected: Floats) -> Floats:
+    """Absolute differences; none between equal infinities or two NaN, infinite where only one is finite."""
+    same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(got - expected)
+    return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+
+
+def _top1(got: Array, expected: Array, tie: float) -> tuple[float, bool]:
+    """Share of samples with the same best class, and whether the others are ties by the module's scores."""
+    best, chosen = expected.argmax(axis=-1), got.argmax(axis=-1)
+    scores = expected.astype(np.float64)
+    lost = scores.max(axis=-1) - np.take_along_axis(scores, chosen[..., None], axis=-1)[..., 0]
+    return round(float((best == chosen).mean()), 4), bool((lost <= tie).all())

@@ -1,0 +1,191 @@
+"""JSON and tensors: the protocol's data types, numbers to arrays, arrays to JSON.
+
+Data types as in the Open Inference Protocol, "Tensor Data Types". Numbers are never changed silently:
+a value that the type cannot hold is refused, and what is not finite leaves as ``null``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from math import prod
+from typing import TypeAlias, cast
+
+import numpy as np
+import orjson
+
+from lifecycle.core.errors import UsageError, suggest
+from lifecycle.core.signature import Array, shape_text
+from lifecycle.serve.errors import MalformedError
+
+Parsed: TypeAlias = "dict[str, Parsed] | list[Parsed] | str | int | float | bool | None"
+
+DATATYPES: Mapping[str, str] = {
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+}
+_BY_DTYPE = {dtype: datatype for datatype, dtype in DATATYPES.items()}
+_ALLOWED: Mapping[str, tuple[set[type], str]] = {
+    "b": ({bool}, "true and false"),
+    "f": ({int, float}, "numbers"),
+}
+
+
+def datatype_of(dtype: str) -> str:
+    """The protocol's word for numpy's.
+
+    Raises:
+        UsageError: the protocol has none that is served here.
+
+    >>> datatype_of("float32")
+    'FP32'
+    """
+    if dtype not in _BY_DTYPE:
+        raise UsageError(f"dtype {dtype} cannot be served; {suggest(dtype, _BY_DTYPE)}")
+    return _BY_DTYPE[dtype]
+
+
+def check_datatype(got: Parsed, dtype: str, where: str) -> None:
+    """Raise `UsageError` unless `got` is the protocol's word for `dtype`."""
+    expected = datatype_of(dtype)
+    if got == "BYTES":
+        raise UsageError(f"{where}: datatype BYTES is not served; expected {expected}")
+    if got != expected:
+        raise UsageError(f"{where}: expected datatype {expected}, got {describe(got)}")
+
+
+def parse_json(body: bytes) -> Parsed:
+    """Read JSON as RFC 8259 has it: UTF-8, no NaN, no infinity, at most 1,024 levels.
+
+    Raises:
+        MalformedError: it is something else; says what and where.
+    """
+    try:
+        content: Parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(f"the body is not JSON: {error}") from None
+    return content
+
+
+def render_json(content: object) -> bytes:
+    """Write JSON; numpy arrays and scalars become lists and numbers, what is not finite ``null``."""
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def decode_values(values: Parsed, shape: tuple[int, ...], dtype: str, where: str) -> Array:
+    """An array of the given shape and type from a flat list, or one nested as the shape says.
+
+    Args:
+        values: What the JSON held.
+        shape: Size of every axis, none negative.
+        dtype: numpy's name of one of `DATATYPES`.
+        where: The field, as error messages name it.
+
+    Raises:
+        UsageError: the count, the nesting, a type or a value is wrong; names the field and the first culprit.
+    """
+    flat = _flatten(values, shape, where)
+    _check_types(flat, dtype, where)
+    return _to_array(flat, dtype, where).reshape(shape)
+
+
+def shape_of(values: Parsed) -> tuple[int, ...]:
+    """The shape of a nested list, read off its first elements.
+
+    >>> shape_of([[1, 2], [3, 4], [5, 6]])
+    (3, 2)
+    """
+    shape = []
+    while isinstance(values, list):
+        shape.append(len(values))
+        if not values:
+            break
+        values = values[0]
+    return tuple(shape)
+
+
+def describe(value: Parsed) -> str:
+    """A JSON value in an error message, short however long it is.
+
+    >>> describe([1, 2, 3]), describe("a"), describe({}), describe(None)
+    ('a list of 3', "'a'", 'an object', 'null')
+    """
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, str):
+        return repr(value if len(value) <= 40 else value[:40] + "…")
+    return orjson.dumps(value).decode()
+
+
+def names_of(content: Mapping[str, Parsed]) -> str:
+    """The fields of an object in an error message, short however many.
+
+    >>> names_of({"row": []}), names_of({})
+    ("'row'", 'no fields')
+    """
+    return ", ".join(describe(name) for name in list(content)[:8]) or "no fields"
+
+
+def _flatten(values: Parsed, shape: tuple[int, ...], where: str) -> list[Parsed]:
+    if not isinstance(values, list):
+        raise UsageError(f"{where}: expected a list of {prod(shape)} values, got {describe(values)}")
+    if not (values and isinstance(values[0], list)):
+        if len(values) != prod(shape):
+            raise UsageError(
+                f"{where}: expected {prod(shape)} values for shape {shape_text(shape)}, got {len(values)}"
+            )
+        return values
+    level: list[Parsed] = [values]
+    for depth, size in enumerate(shape):
+        for item in level:
+            if not isinstance(item, list) or len(item) != size:
+                raise _misfit(where, shape, f"{describe(item)} at depth {depth}")
+        level = list(chain.from_iterable(cast("list[list[Parsed]]", level)))
+    return level
+
+
+def _misfit(where: str, shape: tuple[int, ...], got: str) -> UsageError:
+    return UsageError(f"{where}: expected a flat list or one nested as {shape_text(shape)}, got {got}")
+
+
+def _check_types(flat: list[Parsed], dtype: str, where: str) -> None:
+    kind = np.dtype(dtype).kind
+    allowed, expected = _ALLOWED.get(kind, ({int}, "integers"))
+    if set(map(type, flat)) <= allowed:  # the types alone, in C: this runs over every element
+        return
+    at, culprit = next((at, value) for at, value in enumerate(flat) if type(value) not in allowed)
+    raise UsageError(
+        f"{where}: expected {expected} for {datatype_of(dtype)}, got {describe(culprit)} at position {at}"
+    )
+
+
+def _to_array(flat: list[Parsed], dtype: str, where: str) -> Array:
+    kind = np.dtype(dtype).kind
+    low: float
+    high: float
+    try:
+        with np.errstate(over="ignore"):
+            array: Array = np.array(flat, dtype=dtype)
+    except OverflowError:
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    else:
+        if kind != "f" or np.isfinite(array).all():
+            return array
+        low, high = float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    outside = ((at, v) for at, v in enumerate(flat) if isinstance(v, int | float) and not low <= v <= high)
+    at, culprit = next(outside)
+    raise UsageError(
+        f"{where}: {culprit} at position {at} is out of the range of {datatype_of(dtype)}, {low} to {high}"
+    )

@@ -1,0 +1,94 @@
+"""How a request can fail: a status for HTTP, a code for programs, a text for people.
+
+::
+
+    UsageError              400 invalid_input       values, shapes, names (lifecycle.core.errors)
+    RequestError            400 invalid_request
+      x MalformedError      400 invalid_json
+      x UnknownError        404 not_found           no such model, version or route
+      x SlowBodyError       408 request_timeout
+      x BodyTooLargeError   413 body_too_large
+      x MediaTypeError      415 unsupported_media_type
+      x ModelFailedError    422 model_failed        well-formed, but the network cannot compute it
+      x OverloadedError     429 overloaded
+      x NotReadyError       503 not_ready
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from lifecycle.core.errors import LifecycleError, UsageError
+
+
+class RequestError(LifecycleError):
+    """A request that cannot be answered as asked."""
+
+    http_status = 400
+    code: ClassVar[str] = "invalid_request"
+
+
+class MalformedError(RequestError):
+    """The body is not JSON."""
+
+    code = "invalid_json"
+
+
+class UnknownError(RequestError):
+    """The model, version or route is not here."""
+
+    http_status = 404
+    code = "not_found"
+
+
+class SlowBodyError(RequestError):
+    """The body did not arrive in time."""
+
+    http_status = 408
+    code = "request_timeout"
+
+
+class BodyTooLargeError(RequestError):
+    """The body is longer than the limit."""
+
+    http_status = 413
+    code = "body_too_large"
+
+
+class MediaTypeError(RequestError):
+    """The body is in a form that is not read here."""
+
+    http_status = 415
+    code = "unsupported_media_type"
+
+
+class ModelFailedError(RequestError):
+    """Types and shapes are right, yet the network fails on these values: an index out of bounds, say."""
+
+    http_status = 422
+    code = "model_failed"
+
+
+class OverloadedError(RequestError):
+    """More requests wait than can be answered soon."""
+
+    http_status = 429
+    code = "overloaded"
+
+
+class NotReadyError(RequestError):
+    """No model is open."""
+
+    http_status = 503
+    code = "not_ready"
+
+
+def code_of(error: LifecycleError) -> str:
+    """The word that programs switch on.
+
+    >>> code_of(UsageError("input 'image' is missing"))
+    'invalid_input'
+    """
+    if isinstance(error, RequestError):
+        return error.code
+    return "invalid_input" if isinstance(error, UsageError) else "internal"

@@ -1,0 +1,50 @@
+"""From settings to a running server: the calling process becomes BentoML's supervisor."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from dataclasses import replace
+from typing import NoReturn
+
+from lifecycle.core.errors import UsageError
+from lifecycle.serve.settings import Settings
+
+
+def run_server(settings: Settings) -> NoReturn:
+    """Serve until SIGTERM or SIGINT; then requests in work are finished and the exit code is 0.
+
+    The process is replaced, so that its id stays, signals arrive, and nothing that the caller imported
+    (MLflow, say) stays in memory. When the model cannot be served the exit code is 1 and stderr says why.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+    """
+    settings = replace(
+        settings, bundle=settings.bundle.resolve(), port=free_port(settings.host, settings.port)
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-P", "-m", "lifecycle.serve.supervisor"]
+    os.execve(sys.executable, command, os.environ | settings.to_environment())
+
+
+def free_port(host: str, port: int) -> int:
+    """The same port, or any free one for 0.
+
+    Raises:
+        UsageError: it is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {host} port {port}: {error.strerror}",
+                hint="Choose another port, or 0 for any free one.",
+            ) from None
+        number: int = probe.getsockname()[1]
+        return number

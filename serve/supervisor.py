@@ -1,0 +1,81 @@
+"""``python -m lifecycle.serve.supervisor``: BentoML's server in a folder of its own, ended cleanly.
+
+The settings come by the environment (`Settings.to_environment`). Started by
+`lifecycle.serve.process.run_server`, whose process it replaces.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import sys
+import tempfile
+from collections.abc import MutableMapping
+from types import FrameType
+
+from lifecycle.serve.settings import Settings
+from lifecycle.serve.worker import GIVE_UP, SUPERVISOR
+
+SERVICE = "lifecycle.serve.service:service"
+GRACE_S = 30
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT, then end the workers and remove what was written; the exit code."""
+    failed = False
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        nonlocal failed
+        failed = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    # Until BentoML's own handlers stand, a signal ends this process the same orderly way.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(GIVE_UP, give_up)
+    settings = Settings.from_environment()
+    with tempfile.TemporaryDirectory(prefix="lifecycle-serve-") as home:
+        prepare_environment(os.environ, home)
+        tempfile.tempdir = home
+        os.dup2(2, 1)  # a server has no data for stdout; whatever BentoML prints is a log
+        code = _run_bentoml(settings, home)
+    return 1 if failed else code
+
+
+def prepare_environment(environment: MutableMapping[str, str], home: str) -> None:
+    """What BentoML and its workers read; anything that the user set stays, except where noted.
+
+    Args:
+        environment: Changed in place.
+        home: A folder that lives as long as the server.
+    """
+    environment.setdefault("BENTOML_HOME", home)
+    environment.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    # Since 1.29 ONNX Runtime reports models and machine to its maker, and keeps an identifier in ~/.cache.
+    environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    environment["TMPDIR"] = home  # sockets and metrics that BentoML would leave in /tmp
+    environment["PYTHONSAFEPATH"] = "1"  # a user's logging.py in the current folder is not ours
+    environment[SUPERVISOR] = str(os.getpid())
+
+
+def _run_bentoml(settings: Settings, home: str) -> int:
+    """BentoML's command line, in this process."""
+    sys.argv = ["bentoml", "serve", SERVICE, "--working-dir", home]
+    sys.argv += ["--host", settings.host, "--port", str(settings.port)]
+    sys.argv += ["--timeout-graceful-shutdown", str(GRACE_S)]
+    # Its own lines say less than ours; BENTOML_VERBOSITY=1 shows them, for debugging.
+    sys.argv += [] if "BENTOML_VERBOSITY" in os.environ else ["--quiet"]
+    try:
+        runpy.run_module("bentoml", run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return 0
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What all tests share: an environment of their own, and the rule for system packages that may be absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+# Taken out of the environment, where every other LIFECYCLE_… variable sets an option of a pipeline.
+FORBID_SKIPS = os.environ.pop("LIFECYCLE_FORBID_SKIPS", "") == "1"
+ABSENT = pytest.StashKey[Counter[str]]()
+BENTOML_HOME = tempfile.mkdtemp(prefix="lifecycle-tests-bentoml-")
+
+# Set before a test imports the libraries that read them, and inherited by the processes that tests start.
+os.environ |= {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "BENTOML_HOME": BENTOML_HOME,
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Several processes share few cores: one thread in each.
+    "OMP_NUM_THREADS": "1",
+    # Official builds send the names of models to their vendor from 1.29 on.
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+# The tests know nothing of the tracking server and the options of whoever runs them.
+for name in [
+    name for name in os.environ if name.startswith(("LIFECYCLE_", "MLFLOW_TRACKING_", "MLFLOW_REGISTRY_"))
+]:
+    del os.environ[name]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[ABSENT] = Counter()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(BENTOML_HOME, ignore_errors=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose system package is absent, or fail it where the package was to be installed."""
+    for package in _absent(item):
+        if FORBID_SKIPS:
+            pytest.fail(
+                f"the Debian package '{package}' is not installed, and skipping is forbidden", pytrace=False
+            )
+        item.config.stash[ABSENT][package] += 1
+        pytest.skip(f"the Debian package '{package}' is not installed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many tests did not run, and what would make them."""
+    for package, count in sorted(config.stash[ABSENT].items()):
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.write_line(
+            f"NOTICE: {tests} skipped: the Debian package '{package}' is not installed "
+            f"(apt-get install {package})",
+            yellow=True,
+        )
+
+
+def _absent(item: pytest.Item) -> Iterator[str]:
+    for marker in item.iter_markers("needs"):
+        package, *executable = marker.args
+        if shutil.which(executable[0] if executable else package) is None:
+            yield package

@@ -1,0 +1,44 @@
+"""One server for all tests that only ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lifecycle.core.artifact import Artifact
+from lifecycle.serve.settings import Settings
+from tests.serve.bundles import digits_bundle
+from tests.serve.servers import Server, started
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The bundle of the digits model."""
+    return digits_bundle(tmp_path_factory.mktemp("bundles") / "digits")
+
+
+@pytest.fixture(scope="session")
+def server(digits: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """It serves the digits model as ``digits``, version 3, and takes bodies of at most 64 kB."""
+    settings = Settings(
+        bundle=digits.path, name="digits", version="3", port=0, threads=2, body_limit_bytes=65_536
+    )
+    with started(settings, tmp_path_factory.mktemp("server")) as running:
+        running.url()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[httpx.Client]:
+    """Asks that server."""
+    with httpx.Client(base_url=server.url(), timeout=30) as connected:
+        yield connected
+
+
+@pytest.fixture
+def bundle_path(tmp_path: Path) -> Path:
+    """Where a bundle may be written."""
+    return tmp_path / "bundle"

@@ -1,0 +1,100 @@
+"""Starting and ending: exit codes, signals, leftovers."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from lifecycle.core.artifact import Artifact
+from lifecycle.core.errors import UsageError
+from lifecycle.serve.process import free_port, run_server
+from lifecycle.serve.settings import Settings
+from tests.serve.bundles import digits_bundle
+from tests.serve.servers import started
+
+
+def settings(bundle: Path) -> Settings:
+    return Settings(bundle=bundle, name="digits", version="3", port=0, threads=1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_once_accepted_requests_are_answered(
+    digits: Artifact, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The handler waits for the body when the signal comes; the body follows."""
+    body = b'{"rows": [' + str([0] * 64).encode() + b"]}"
+    head = (
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with started(settings(digits.path), tmp_path / "server") as server:
+        address = httpx.URL(server.url())
+        workers = server.workers()
+        with socket.create_connection((address.host, address.port or 0), timeout=30) as connection:
+            connection.sendall(head.encode())
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+            server.process.send_signal(number)
+            server.wait_for(lambda: _stopped_listening(workers))
+            connection.sendall(body)
+            answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b'"model_version":"3"' in answer
+        assert server.wait() == 0
+        assert not any(psutil.pid_exists(worker.pid) for worker in workers)
+        assert server.stderr.splitlines()[1:] == ["lifecycle serve: stopped serving digits version 3"]
+        assert list((tmp_path / "server" / "tmp").iterdir()) == []
+
+
+def _stopped_listening(workers: list[psutil.Process]) -> bool | None:
+    open_ports = [one for worker in workers for one in worker.net_connections() if one.status == "LISTEN"]
+    return None if open_ports else True
+
+
+def test_a_worker_does_not_outlive_a_supervisor_that_was_killed(digits: Artifact, tmp_path: Path) -> None:
+    with started(settings(digits.path), tmp_path / "server") as server:
+        server.url()
+        workers = server.workers()
+        assert len(workers) == 1
+        server.process.kill()
+        server.wait()
+        gone, alive = psutil.wait_procs(workers, timeout=60)
+        for worker in alive:
+            worker.kill()
+        assert gone == workers
+        assert "the supervisor is gone; stopping" in server.stderr
+
+
+def test_a_bundle_that_cannot_be_served_ends_it_with_the_reason(tmp_path: Path) -> None:
+    digits_bundle(tmp_path / "bundle")
+    with (tmp_path / "bundle/model.onnx").open("ab") as file:
+        file.write(b"x")
+    with started(settings(tmp_path / "bundle"), tmp_path / "server") as server:
+        assert server.wait() == 1
+    assert server.stderr.splitlines() == [
+        f"lifecycle serve: artifact {tmp_path / 'bundle'} was altered: model.onnx differs from its SHA-256",
+        "Run the pipeline again to rebuild it, or restore the folder from a copy.",
+    ]
+    assert list((tmp_path / "server" / "tmp").iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_starts(digits: Artifact) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        taken_settings = Settings(bundle=digits.path, name="digits", version="3", port=port)
+        with pytest.raises(UsageError) as caught:
+            run_server(taken_settings)
+    assert str(caught.value) == (
+        f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+        "Choose another port, or 0 for any free one."
+    )
+
+
+def test_port_0_is_any_free_one() -> None:
+    port = free_port("127.0.0.1", 0)
+    assert 1024 <= port <= 65535
+    assert free_port("127.0.0.1", port) == port
