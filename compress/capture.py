@@ -7,6 +7,7 @@ import inspect
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
+from torch.fx.graph import CodeGen
 
 from lifecycle.compress.fold import fuse_batch_norm_, unscaled_batch_norm
 from lifecycle.compress.graphs import DROPOUTS, arguments
@@ -65,13 +66,13 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     dynamic = (shapes,) if _variadic(module) else shapes
     try:
         with mode_of(module, training=True):
-            graph = torch.export.export(module, inputs, dynamic_shapes=dynamic).module(check_guards=False)
+            program = torch.export.export(module, inputs, dynamic_shapes=dynamic)
+            graph = _plain_graph(program)
     except Exception as error:  # torch.export raises a dozen kinds, and whatever forward itself raises
         raise UsageError(
             f"forward of {type(module).__name__} cannot be traced: {_first_line(error)}",
             hint="forward must not branch on values, call .item() or fix the batch size (see torch.export)",
         ) from error
-    assert isinstance(graph, GraphModule)
     without_in_place_(graph)
     means_as_pools_(graph)
     fuse_batch_norm_(graph)
@@ -109,6 +110,21 @@ def fix_evaluation_(graph: GraphModule) -> None:
                     user.update_arg(TRAINING[user.target], False)
             graph.graph.erase_node(mode)
     graph.recompile()
+
+
+def _plain_graph(program: torch.export.ExportedProgram) -> GraphModule:
+    """The program as a function of tensors that gives what forward gives.
+
+    An exported graph takes and gives flat lists, and packs and unpacks them at every call by a description
+    that torch 2.13 cannot copy without a warning. Written into the graph, there is nothing to unpack.
+    """
+    graph = program.module(check_guards=False)
+    assert isinstance(graph, GraphModule)
+    output = graph.graph.output_node()
+    output.args = (program.call_spec.out_spec.unflatten(arguments(output)[0]),)
+    graph.graph.set_codegen(CodeGen())
+    graph.recompile()
+    return graph
 
 
 def _set_training(node: Node, mode: Node) -> None:

@@ -23,7 +23,7 @@ from lifecycle.compress.outputs import tensors_in
 from lifecycle.compress.plan import Plan, search_plan
 from lifecycle.compress.quantizer import is_quantized
 from lifecycle.core.canonical import JSON
-from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.core.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +175,7 @@ def _check_outputs(module: nn.Module, pruned: nn.Module, example: tuple[Tensor, 
         with mode_of(each, training=False), torch.no_grad():
             shapes.append([tuple(tensor.shape) for tensor in tensors_in(each(*example))])
     if shapes[0] != shapes[1]:
-        raise LifecycleError(
+        raise UsageError(
             f"pruning {type(module).__name__} would change its outputs from {shapes[0]} to {shapes[1]}",
             hint="name the layers that make the outputs in `ignore`",
         )

@@ -36,7 +36,6 @@ def round_biases_(graph: GraphModule) -> None:
             rounded = graph.graph.call_function(Q.dequantize_per_channel.default, (*tensors, *options))
         layer.update_arg(2, rounded)
     graph.graph.eliminate_dead_code()
-    graph.delete_all_unused_submodules()
     graph.recompile()
 
 

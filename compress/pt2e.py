@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch.fx import GraphModule
@@ -32,8 +29,7 @@ def insert_fake_quantize(graph: GraphModule) -> GraphModule:
         UsageError: it has no convolution or linear layer.
     """
     quantizer = _OnnxRuntimeQuantizer()
-    with _quiet():
-        prepared = prepare_qat_pt2e(graph, quantizer)
+    prepared = prepare_qat_pt2e(graph, quantizer)
     if quantizer.layers == 0:
         raise UsageError("there is nothing to quantize: forward runs no convolution and no linear layer")
     _allow_modes(prepared)
@@ -47,19 +43,14 @@ def convert_to_integers(graph: GraphModule) -> GraphModule:
     Args:
         graph: Prepared, in evaluation form, batch normalisation folded; not to be used afterwards.
     """
-    with _quiet(), torch.no_grad():
+    with torch.no_grad():
         converted = convert_pt2e(graph)
     _allow_modes(converted)
     assert isinstance(converted, GraphModule)
     round_biases_(converted)
     open_operators_(converted)
-    return converted.eval()
-
-
-def copied_graph(graph: GraphModule) -> GraphModule:
-    """A copy that shares no tensor."""
-    with _quiet():
-        return copy.deepcopy(graph)
+    # A graph made anew keeps only the tensors that it reads: no float weight beside its integers.
+    return GraphModule(converted, converted.graph).eval()
 
 
 def fake_quantizers(graph: GraphModule) -> Iterator[tuple[str, FakeQuantize]]:
@@ -105,11 +96,3 @@ def _allow_modes(graph: GraphModule) -> None:
     # torchao hides train() and eval() behind functions that raise, because its graphs do not follow them.
     for name in ("train", "eval"):
         vars(graph).pop(name, None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # torch 2.13 warns of its own TreeSpec when a graph is copied.
-        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-        yield

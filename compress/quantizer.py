@@ -19,7 +19,7 @@ from torch.fx import GraphModule
 
 from lifecycle.compress.capture import capture, fix_evaluation_, follow_mode_
 from lifecycle.compress.fold import fold_batch_norm_
-from lifecycle.compress.modes import mode_of, silent_import
+from lifecycle.compress.modes import copied, mode_of, silent_import
 from lifecycle.compress.outputs import tensors_in
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError, suggest
@@ -110,10 +110,10 @@ def convert_quantized(module: nn.Module) -> nn.Module:
                 f"the module cannot be converted: '{name}' has seen no data",
                 hint="run calibrate_(module, batches) first",
             )
-    copy = pt2e.copied_graph(graph)
-    fix_evaluation_(copy)
-    fold_batch_norm_(copy)
-    return pt2e.convert_to_integers(copy)
+    integers = copied(graph)
+    fix_evaluation_(integers)
+    fold_batch_norm_(integers)
+    return pt2e.convert_to_integers(integers)
 
 
 def is_quantized(module: nn.Module) -> bool:

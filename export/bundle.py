@@ -22,6 +22,7 @@ from lifecycle.export.runtime import SIGNATURE, open_file
 from lifecycle.export.tolerance import FLOAT, INTEGER_KERNELS, INTEGERS_AS_WRITTEN, Precision, Tolerance
 
 PARITY = "parity.json"
+_HINT = "Nothing was kept. If forward draws random numbers in evaluation too, no file can equal it."
 
 
 def write_bundle(
@@ -96,9 +97,7 @@ def prove(answers: Reference, format: Format, path: Path, precision: Precision) 
             raise RefusedError(f"the {format.name} file is not what was exported: {error.message}") from error
         comparison = answers.compare(model, tolerance, run=run)
         if not comparison.holds:
-            raise RefusedError(
-                comparison.refusal(), hint="Nothing was kept. The exporter, or the runtime, is wrong."
-            )
+            raise RefusedError(comparison.refusal(), hint=_HINT)
         found.append(comparison)
     return found
 
@@ -116,12 +115,15 @@ def summary(comparisons: Sequence[Comparison]) -> dict[str, JSON]:
 
 
 def _ways(format: Format, precision: Precision) -> list[tuple[str, bool, Tolerance]]:
-    """How a file is run for the proof: name, whether operator by operator, tolerance."""
-    if precision == "float32":
-        return [("as run", False, FLOAT)]
+    """How a file is run for the proof: name, whether operator by operator, tolerance.
+
+    A file is right by itself, not by what one runtime makes of it: ONNX Runtime takes a dropout that was
+    left on out of the graph.
+    """
+    written, run = (FLOAT, FLOAT) if precision == "float32" else (INTEGERS_AS_WRITTEN, INTEGER_KERNELS)
     if format.open_as_written is None:
-        return [("as run", False, INTEGERS_AS_WRITTEN)]
-    return [("as written", True, INTEGERS_AS_WRITTEN), ("as run", False, INTEGER_KERNELS)]
+        return [("as run", False, written)]
+    return [("as written", True, written), ("as run", False, run)]
 
 
 def _parity(comparisons: Sequence[Comparison], precision: Precision) -> dict[str, JSON]:

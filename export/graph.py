@@ -187,6 +187,8 @@ def _inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
 def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
     if attribute.type == AttributeProto.TENSOR:
         yield attribute.t
+    elif attribute.type == AttributeProto.SPARSE_TENSOR:
+        yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
     yield from attribute.tensors
-    for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+    for sparse in attribute.sparse_tensors:
         yield from (sparse.values, sparse.indices)

@@ -77,11 +77,11 @@ class _Rewriter:
             if rewrite is None:
                 raise _refusal(node)
             return rewrite(self, node)
-        target = node.target
-        if target is torch.ops.aten.sym_size.int:
+        target = getattr(
+            node.target, "overloadpacket", node.target
+        )  # TorchScript finds the overload by itself
+        if target is torch.ops.aten.sym_size:
             target = torch.ops.aten.size
-        elif isinstance(target, torch._ops.OpOverload):
-            target = target.overloadpacket  # TorchScript resolves the overload by itself
         named = {name: self._new(value) for name, value in node.kwargs.items()}
         return self._emit(cast("Callable[..., Argument]", target), *self._all(node.args), **named)
 

@@ -22,5 +22,7 @@ _HOME = {
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
-        raise AttributeError(f"module 'lifecycle.callbacks' has no attribute '{name}'; it offers: {', '.join(__all__)}")
+        raise AttributeError(
+            f"module 'lifecycle.callbacks' has no attribute '{name}'; it offers: {', '.join(__all__)}"
+        )
     return getattr(import_module(_HOME[name]), name)

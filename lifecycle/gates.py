@@ -68,7 +68,10 @@ def judge(client: MlflowClient, proposal: Proposal, folder: Path) -> list[Row]:
     ]
     thresholds = gates_of(candidate)
     if not thresholds:
-        return [*rows, Row(term="thresholds", measured="none", limit="at least one, from `gates:`", holds=False)]
+        return [
+            *rows,
+            Row(term="thresholds", measured="none", limit="at least one, from `gates:`", holds=False),
+        ]
     reference = _reference(client, candidate, champion, evaluation, folder)
     if isinstance(reference, Row):
         return [*rows, reference]
@@ -85,10 +88,11 @@ def move_champion(client: MlflowClient, proposal: Proposal, rows: Sequence[Row])
         RefusedError: a row does not hold; nothing was moved.
     """
     candidate, champion = proposal.candidate, proposal.champion
+    present = f"version {champion.number}" if champion else "not set"
     require(
         rows,
         f"{candidate.name} version {candidate.number} is not promoted",
-        hint=f"{candidate.name}@champion is {f'version {champion.number}' if champion else 'not set'}, as before.",
+        hint=f"{candidate.name}@champion is {present}, as before.",
     )
     if champion is not None and champion.number != candidate.number:
         set_alias(client, champion, PREVIOUS)
@@ -121,7 +125,9 @@ def _reference(
 
 def _lineage(bundle: Artifact, evaluation: Artifact) -> Row:
     scored = str(evaluation.read_json("metrics.json")["bundle"])
-    return Row(term="evaluated file", measured=scored[:12], limit=bundle.digest[:12], holds=scored == bundle.digest)
+    return Row(
+        term="evaluated file", measured=scored[:12], limit=bundle.digest[:12], holds=scored == bundle.digest
+    )
 
 
 def _parity(bundle: Artifact) -> Row:

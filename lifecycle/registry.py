@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from mlflow.types import Schema
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-DIGEST, EVALUATION, GATES, RUN = "lifecycle.digest", "lifecycle.evaluation", "lifecycle.gates", "lifecycle.run"
+DIGEST, EVALUATION, GATES, RUN = (
+    "lifecycle.digest",
+    "lifecycle.evaluation",
+    "lifecycle.gates",
+    "lifecycle.run",
+)
 _URI = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 
 
@@ -145,7 +150,7 @@ def register(
 
 
 def write_mlflow_model(bundle: Artifact, evaluation: Artifact, into: Path) -> None:
-    """An MLflow ONNX model folder with signature and input example, our two artifacts beside its own files."""
+    """An MLflow ONNX model folder with signature and example, our two artifacts beside its files."""
     import mlflow.onnx
     import numpy as np
     import onnx
@@ -202,7 +207,10 @@ def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifac
                 download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=aside)
             shutil.copytree(aside, f"{aside}.whole")
         Path(f"{aside}.whole").replace(into)
-    bundle, evaluation = (open_artifact(into / "bundle", "bundle"), open_artifact(into / "evaluation", "evaluation"))
+    bundle, evaluation = (
+        open_artifact(into / "bundle", "bundle"),
+        open_artifact(into / "evaluation", "evaluation"),
+    )
     for artifact, tag in ((bundle, DIGEST), (evaluation, EVALUATION)):
         if artifact.digest != version.tags.get(tag):
             raise ArtifactError(
@@ -220,11 +228,15 @@ def gates_of(version: Version) -> dict[str, dict[str, float]]:
 
 def _measured(evaluation: Artifact) -> dict[str, str]:
     metrics = evaluation.facts.get("metrics")
-    return {} if not isinstance(metrics, Mapping) else {f"lifecycle.{k}": f"{v:g}" for k, v in metrics.items()}
+    return (
+        {} if not isinstance(metrics, Mapping) else {f"lifecycle.{k}": f"{v:g}" for k, v in metrics.items()}
+    )
 
 
 def _version(found: ModelVersion) -> Version:
-    return Version(name=found.name, number=int(found.version), source=found.source or "", tags=dict(found.tags))
+    return Version(
+        name=found.name, number=int(found.version), source=found.source or "", tags=dict(found.tags)
+    )
 
 
 def _absent(client: MlflowClient, uri: str, name: str) -> str:

@@ -59,11 +59,14 @@ def data_maker(project: Project) -> Callable[[], DataModule]:
     def make() -> DataModule:
         cls = project.data.load(project.root)
         if not issubclass(cls, DataModule):
-            raise UsageError(f"{project.data.text} is no lifecycle.DataModule: write `class {cls.__name__}(lifecycle.DataModule)`")
+            wanted = f"class {cls.__name__}(lifecycle.DataModule)"
+            raise UsageError(f"{project.data.text} is no lifecycle.DataModule: write `{wanted}`")
         try:
             return cls(**project.data_args)
         except TypeError as error:
-            raise UsageError(f"{project.data.text} cannot be made with data_args {dict(project.data_args)}: {error}") from error
+            raise UsageError(
+                f"{project.data.text} cannot be made with data_args {dict(project.data_args)}: {error}"
+            ) from error
 
     return make
 

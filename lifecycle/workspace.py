@@ -90,7 +90,9 @@ def find_workspace(given: Path | None) -> Workspace:
     """
     if given is not None:
         if not given.is_dir():
-            raise UsageError(f"no workspace {given}", hint="`lifecycle run FILE` makes one beside its pipeline file.")
+            raise UsageError(
+                f"no workspace {given}", hint="`lifecycle run FILE` makes one beside its pipeline file."
+            )
         return Workspace(given.resolve())
     here = Path.cwd()
     for folder in (here, *here.parents):

@@ -61,7 +61,7 @@ class Front:
             try:
                 await stack.enter_async_context(self._lifespan())
             except Exception:
-                # An exception here would read as "no lifespan", and the worker would serve nothing, well.
+                # Raised, it would be taken for an application without a lifespan, and the worker would go on.
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": ""})
                 return

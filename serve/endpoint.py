@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from lifecycle.core.artifact import open_artifact
-from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError
+from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import Model, open_model
-from lifecycle.serve.codec import datatype_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +36,19 @@ class Endpoint:
 
 
 def open_endpoint(bundle: Path, *, name: str, version: str, threads: int) -> Endpoint:
-    """Verify a bundle, open its ONNX file, check that the protocol can carry it, and run it once.
+    """Verify a bundle, open its ONNX file, and run it once.
+
+    Args:
+        bundle: Folder of the artifact.
+        name: What to call the model.
+        version: What to call this version of it.
+        threads: How many threads one call may use.
 
     Raises:
-        ArtifactError: the bundle is damaged, or the model cannot be opened, served or run.
+        ArtifactError: the bundle is damaged, or the model cannot be opened or run.
     """
     artifact = open_artifact(bundle, "bundle")
     model = open_model(artifact, "onnx", threads=threads)
-    for spec in (*model.signature.inputs, *model.signature.outputs):
-        try:
-            datatype_of(spec.dtype)
-        except UsageError as error:
-            raise ArtifactError(f"{bundle}: tensor '{spec.name}': {error.message}") from None
     _warm_up(model, bundle)
     return Endpoint(name=name, version=version, digest=artifact.digest, model=model)
 

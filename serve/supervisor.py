@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def prepare_environment(environment: MutableMapping[str, str], home: str) -> None:
-    """What BentoML and its workers read; anything that the user set stays, except where noted.
+    """What BentoML and its workers read; of the first three, what the user set stays.
 
     Args:
         environment: Changed in place.

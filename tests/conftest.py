@@ -7,8 +7,13 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 # Taken out of the environment, where every other LIFECYCLE_… variable sets an option of a pipeline.
 FORBID_SKIPS = os.environ.pop("LIFECYCLE_FORBID_SKIPS", "") == "1"
@@ -31,6 +36,30 @@ for name in [
     name for name in os.environ if name.startswith(("LIFECYCLE_", "MLFLOW_TRACKING_", "MLFLOW_REGISTRY_"))
 ]:
     del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store in which nothing is yet: making its tables takes seconds, copying them does not."""
+    from lifecycle.tracking import connect
+    from lifecycle.workspace import Workspace
+
+    workspace = Workspace(tmp_path_factory.mktemp("store"))
+    connect(workspace, {})
+    return workspace.path / "mlflow.db"
+
+
+@pytest.fixture
+def client(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A client of a real store of the test's own, in whose folder the test runs."""
+    from lifecycle.tracking import connect
+    from lifecycle.workspace import Workspace
+
+    workspace = Workspace(tmp_path / ".lifecycle")
+    workspace.path.mkdir()
+    shutil.copy(empty_store, workspace.path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return connect(workspace, {})
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,4 +4,6 @@ Imported as ``lifecycle.train``; under its bare name it could be mistaken for a 
 """
 
 if __name__ != "lifecycle.train":
-    raise ImportError("import it as 'lifecycle.train': the folder 'train' is no package of its own (ADR-0001)")
+    raise ImportError(
+        "import it as 'lifecycle.train': the folder 'train' is no package of its own (ADR-0001)"
+    )

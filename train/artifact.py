@@ -31,7 +31,7 @@ Replay = Callable[[nn.Module, tuple[Tensor, ...], Edit], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to make a module: a class, its arguments, then edits in order; each edit names its kind in ``edit``."""
+    """How to make a module: a class, its arguments, then edits in order, each with its kind in ``edit``."""
 
     model: Reference
     args: Mapping[str, JSON]
@@ -54,7 +54,9 @@ def make_module(model: Reference, args: Mapping[str, JSON], root: Path) -> Modul
     """Load a user's class and make one of it."""
     cls = model.load(root)
     if not issubclass(cls, Module):
-        raise UsageError(f"{model.text} is no lifecycle.Module: write `class {cls.__name__}(lifecycle.Module)`")
+        raise UsageError(
+            f"{model.text} is no lifecycle.Module: write `class {cls.__name__}(lifecycle.Module)`"
+        )
     try:
         return cls(**args)
     except TypeError as error:
@@ -101,7 +103,9 @@ def read_recipe(artifact: Artifact) -> Recipe:
     """The recipe of a ``checkpoint`` artifact."""
     content = artifact.read_json("recipe.json")
     if content.get("format") != 1:
-        raise ArtifactError(f"{artifact.path}: recipe of format {content.get('format')}; this version reads 1")
+        raise ArtifactError(
+            f"{artifact.path}: recipe of format {content.get('format')}; this version reads 1"
+        )
     model = cast("Mapping[str, JSON]", content["model"])
     return Recipe(
         model=Reference(str(model["reference"])),
@@ -117,7 +121,9 @@ def open_checkpoint(artifact: Artifact) -> Module:
     wanted = unique_tensors(module)
     if saved.keys() != wanted.keys():
         differing = ", ".join(sorted(saved.keys() ^ wanted.keys())[:5])
-        raise ArtifactError(f"{artifact.path}: weights do not belong to the recipe's module; differing: {differing}")
+        raise ArtifactError(
+            f"{artifact.path}: weights do not belong to the recipe's module; differing: {differing}"
+        )
     with torch.no_grad():
         for name, tensor in module.state_dict(keep_vars=True).items():
             if name in saved:
@@ -128,9 +134,9 @@ def open_checkpoint(artifact: Artifact) -> Module:
 def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
     """The module's state without second names for the same tensor (tied weights); the first name stays."""
     found: dict[str, Tensor] = {}
-    seen: set[tuple[int, tuple[int, ...]]] = set()
+    seen: set[object] = set()
     for name, tensor in module.state_dict().items():
-        identity = (tensor.data_ptr(), tuple(tensor.shape))
+        identity = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
         if tensor.numel() and identity in seen:
             continue
         seen.add(identity)

@@ -1,4 +1,4 @@
-"""The trainer's resume file: one ``.ckpt`` with Lightning's eight top-level keys, readable without pickle's dangers.
+"""The trainer's resume file: one ``.ckpt`` with Lightning's eight top-level keys, which runs no code when read.
 
 What exact resume needs beyond Lightning lies below ``loops``.
 """
@@ -6,11 +6,13 @@ What exact resume needs beyond Lightning lies below ``loops``.
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from lifecycle.core.canonical import write_whole
 from lifecycle.core.errors import ArtifactError, UsageError
@@ -32,6 +34,10 @@ KEYS = (
     "optimizer_states",
     "lr_schedulers",
 )
+_PLAIN = (
+    "A checkpoint holds tensors, numbers, text, lists and dictionaries, so that reading it runs no code: "
+    "keep other arguments out with save_hyperparameters(ignore=...), and other state out of state_dict()."
+)
 
 
 def snapshot(
@@ -44,7 +50,9 @@ def snapshot(
         "global_step": state.global_step,
         "pytorch-lightning_version": FORMAT_VERSION,
         "state_dict": module.state_dict(),
-        "loops": {"lifecycle": {"counters": state.counters(), "seed": seed}},
+        "loops": {
+            "lifecycle": {"counters": state.counters(), "seed": seed, "metrics": dict(state.callback_metrics)}
+        },
         "callbacks": {c.state_key: c.state_dict() for c in callbacks if c.state_dict()},
         "optimizer_states": [optimizer.state_dict()] if optimizer else [],
         "lr_schedulers": [schedule.scheduler.state_dict() for schedule in optimization.schedules],
@@ -64,8 +72,14 @@ def restore(
     """Put a fit back to where `snapshot` was taken; returns the seed that it ran under.
 
     Raises:
-        UsageError: the checkpoint is of another model or optimizer; says which keys differ.
+        UsageError: the checkpoint is of another trainer, model or optimizer; says what differs.
     """
+    loops = cast("Mapping[str, Mapping[str, object]]", content["loops"])
+    if "lifecycle" not in loops:
+        raise UsageError(
+            "the checkpoint was not written by this trainer, so a fit cannot go on from it; "
+            "its weights can be read with load_from_checkpoint"
+        )
     weights = cast("Mapping[str, torch.Tensor]", content["state_dict"])
     _check_keys(set(weights), set(module.state_dict()))
     module.load_state_dict(weights)
@@ -73,22 +87,39 @@ def restore(
     if optimization.optimizer is not None and optimizers:
         optimization.optimizer.load_state_dict(optimizers[0])
     saved = cast("list[dict[str, object]]", content["lr_schedulers"])
+    if len(saved) != len(optimization.schedules):
+        raise UsageError(
+            f"the checkpoint holds {len(saved)} learning rate schedulers, "
+            f"and configure_optimizers returned {len(optimization.schedules)}"
+        )
     for schedule, values in zip(optimization.schedules, saved, strict=True):
         schedule.scheduler.load_state_dict(values)
     states = cast("Mapping[str, Mapping[str, object]]", content["callbacks"])
     for callback in callbacks:
         if callback.state_key in states:
             callback.load_state_dict(states[callback.state_key])
-    own = cast("Mapping[str, object]", cast("Mapping[str, object]", content["loops"])["lifecycle"])
+    own = loops["lifecycle"]
     state.restore(cast("dict[str, int]", own["counters"]))
+    # Schedules and callbacks of an epoch without validation follow the metrics of an earlier one.
+    state.callback_metrics.update(cast("Mapping[str, torch.Tensor]", own["metrics"]))
     return cast("int", own["seed"])
 
 
 def save_ckpt(path: Path, content: Mapping[str, object]) -> None:
-    """Write a checkpoint whole: aside, synced, renamed."""
+    """Write a checkpoint whole: aside, synced, renamed.
+
+    Raises:
+        UsageError: it would hold an object that only unpickling could bring back; says of which class.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()  # the archive's entries are named after the file; in memory they are always alike
-    torch.save(dict(content), buffer)
+    try:
+        torch.save(dict(content), buffer)
+    except (AttributeError, pickle.PicklingError, TypeError) as error:
+        raise UsageError(f"{path.name} cannot be written: {error}", hint=_PLAIN) from error
+    buffer.seek(0)
+    if unsafe := get_unsafe_globals_in_checkpoint(buffer):
+        raise UsageError(f"{path.name} would hold {', '.join(sorted(unsafe))}", hint=_PLAIN)
     write_whole(path, buffer.getvalue())
 
 

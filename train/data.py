@@ -118,8 +118,14 @@ def limited(loader: Loader, limit: int | float) -> tuple[Loader, int | None]:
         return loader, length
     if isinstance(limit, float):
         if length is None:
-            raise ValueError(f"a fraction of the batches ({limit}) needs a loader with a length; give a number")
+            raise ValueError(
+                f"a fraction of the batches ({limit}) needs a loader with a length; give a number"
+            )
         count = int(length * limit)
+        if limit and length and not count:
+            raise ValueError(
+                f"{limit} of {length} batches is less than one; give a greater fraction, or a number"
+            )
     else:
         count = limit if length is None else min(limit, length)
     return _First(loader, count), count

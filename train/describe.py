@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lifecycle.core.errors import UsageError
 from lifecycle.core.signature import Array, Axis, Signature, TensorSpec
+from lifecycle.train.modes import mode_of
 from lifecycle.train.module import Module
 
 BATCH = "batch"
@@ -31,11 +32,9 @@ def signature_of(module: Module) -> Signature:
     examples = example_inputs(module)
     names = list(inspect.signature(type(module).forward).parameters)[1:]
     inputs = tuple(_spec(name, tensor) for name, tensor in zip(names, examples, strict=False))
-    with torch.inference_mode():
-        training = module.training
-        outputs = module.eval()(*examples)
+    with mode_of(module, training=False), torch.inference_mode():
+        outputs = module(*examples)
         named = named_outputs(outputs) | dict(module.postprocess(outputs))
-        module.train(training)
     return Signature(inputs=inputs, outputs=tuple(_spec(name, tensor) for name, tensor in named.items()))
 
 

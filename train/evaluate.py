@@ -20,11 +20,12 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lifecycle.train.data import batch_size
 from lifecycle.train.hooks import Hooks
-from lifecycle.train.metrics import Logbook
+from lifecycle.train.metrics import Entry, Logbook
+from lifecycle.train.modes import mode_of
 from lifecycle.train.module import Module
 
 Kind = Literal["validation", "test", "predict"]
@@ -32,14 +33,13 @@ Kind = Literal["validation", "test", "predict"]
 
 def evaluate(
     module: Module, hooks: Hooks, batches: Iterable[object], kind: Kind
-) -> tuple[dict[str, tuple[Tensor, bool, bool]], list[object]]:
+) -> tuple[list[tuple[Entry, str, Tensor]], list[object]]:
     """Run one pass.
 
     Returns:
-        For every reduced metric its value and whether the bar and the logger want it; then, for
-        prediction, what each batch's step gave.
+        Every reduced metric: entry, name, value; then, for prediction, what each batch's step gave.
     """
-    logbook = Logbook(default_on_step=False, default_on_epoch=True)
+    logbook = Logbook()
     step = getattr(module, f"{kind}_step")
     before, after = hooks[f"on_{kind}_batch_start"], hooks[f"on_{kind}_batch_end"]
     predictions = []
@@ -56,26 +56,17 @@ def evaluate(
             if kind == "predict":
                 predictions.append(outputs)
         hooks.call(f"on_{kind}_epoch_end")
-        metrics = {
-            name: (value, entry.prog_bar, entry.logger) for entry, name, value in logbook.epoch_values()
-        }
+        metrics = list(logbook.epoch_values())
     return metrics, predictions
 
 
 @contextmanager
 def _scoring(module: Module, logbook: Logbook) -> Iterator[None]:
-    """Evaluation mode, and back to what each part was in: a user may keep some of it frozen."""
-    training = [part for part in module.modules() if part.training]
+    """Evaluation mode, and a logbook of its own."""
     outer = module._logbook
-    module.eval()
     module._logbook = logbook
     try:
-        yield
+        with mode_of(module, training=False):
+            yield
     finally:
         module._logbook = outer
-        _restore(module, training)
-
-
-def _restore(module: nn.Module, training: list[nn.Module]) -> None:
-    for part in training:
-        part.training = True

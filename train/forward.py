@@ -16,12 +16,15 @@ def with_forward(module: nn.Module, function: Callable[..., object]) -> Iterator
         module: Whose ``training_step``, ``test_step``, … are to be used.
         function: Takes and returns what forward does.
     """
-    before = vars(module).get("forward")
-    module.forward = function
+    # Put into the instance's dictionary: a `function` that is a module itself would be registered as a part
+    # by an assignment, and never be called.
+    own = vars(module)
+    before = own.get("forward")
+    own["forward"] = function
     try:
         yield
     finally:
         if before is None:
-            del module.forward
+            del own["forward"]
         else:
-            module.forward = before
+            own["forward"] = before

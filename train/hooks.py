@@ -17,7 +17,9 @@ The order of a fit (``m`` the module, ``c`` every callback; ``c`` runs before ``
             on_before_optimizer_step    optimizer
             on_train_batch_end          outputs, batch, batch_idx
         on_validation_start … end       see `lifecycle.train.evaluate`
-        on_train_epoch_end              c, m, then callbacks that save
+        on_train_epoch_end              c, m
+        (metrics are reduced, schedules of epochs step)
+        on_train_epoch_end              callbacks that save
     on_train_end
     on_fit_end
     teardown                            data module, c, m
@@ -63,7 +65,15 @@ class Hooks:
     """For every hook the calls that somebody overrode, in order."""
 
     def __init__(self, trainer: Trainer, module: Module, callbacks: Sequence[Callback]) -> None:
-        self._calls = {name: _bind(name, trainer, module, callbacks) for name in MODULE_AND_CALLBACK_HOOKS}
+        others = [callback for callback in callbacks if not callback.saves]
+        saving = [callback for callback in callbacks if callback.saves]
+        self._calls: dict[str, Calls] = {
+            name: (*_of_callbacks(name, trainer, module, callbacks), *_of_module(name, module))
+            for name in MODULE_AND_CALLBACK_HOOKS
+        }
+        end = "on_train_epoch_end"
+        self._calls[end] = (*_of_callbacks(end, trainer, module, others), *_of_module(end, module))
+        self._saves = _of_callbacks(end, trainer, module, saving)
 
     def __getitem__(self, name: str) -> Calls:
         return self._calls[name]
@@ -73,16 +83,23 @@ class Hooks:
         for call in self._calls[name]:
             call(*arguments)
 
+    def save(self) -> None:
+        """Let the callbacks that write checkpoints end the epoch."""
+        for call in self._saves:
+            call()
 
-def _bind(name: str, trainer: Trainer, module: Module, callbacks: Sequence[Callback]) -> Calls:
-    early: list[Callable[..., object]] = []
-    late: list[Callable[..., object]] = []
-    for callback in callbacks:
-        if _overridden(callback, name, _callback_class()):
-            into = late if callback.saves and name == "on_train_epoch_end" else early
-            into.append(partial(getattr(callback, name), trainer, module))
-    own = [getattr(module, name)] if _overridden(module, name, _module_class()) else []
-    return (*early, *own, *late)
+
+def _of_callbacks(name: str, trainer: Trainer, module: Module, callbacks: Sequence[Callback]) -> Calls:
+    default = _callback_class()
+    return tuple(
+        partial(getattr(callback, name), trainer, module)
+        for callback in callbacks
+        if _overridden(callback, name, default)
+    )
+
+
+def _of_module(name: str, module: Module) -> Calls:
+    return (getattr(module, name),) if _overridden(module, name, _module_class()) else ()
 
 
 def _overridden(owner: object, name: str, default: type) -> bool:

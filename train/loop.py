@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -65,11 +66,15 @@ class FitLoop:
         self.clip_norm = clip_norm
         self.validate = validate
         self.report = report
-        self.logbook = Logbook(default_on_step=True, default_on_epoch=False)
+        self.logbook = Logbook()
 
     def run(self) -> None:
         """Train from the state's epoch to the last."""
+        if not self.module.training:
+            # A module in training mode stays as it is: its user may keep parts of it in evaluation mode.
+            self.module.train()
         self.hooks.call("on_fit_start")
+        self.module._logbook = self.logbook
         self.hooks.call("on_train_start")
         while self.state.epoch < self.max_epochs and not self.state.should_stop:
             self.epoch()
@@ -79,32 +84,39 @@ class FitLoop:
 
     def epoch(self) -> None:
         """One pass over the loader, then validation, schedules and the hooks of its end."""
-        self.module.train()
-        self.logbook = self.module._logbook = Logbook(default_on_step=True, default_on_epoch=False)
         self.hooks.call("on_train_epoch_start")
+        self.logbook.per_step = True
         for index, batch in self.batches():
             self.batch(batch, index)
         if self.pending:
             self.step()
+        self.logbook.per_step = False
         self.validate()
-        self.step_schedules("epoch")
         self.keep_epoch_metrics()
-        self.state.epoch_done = True
         self.hooks.call("on_train_epoch_end")
+        self.report(self.keep_epoch_metrics())
+        self.step_schedules("epoch")
+        self.state.epoch_done = True
+        self.hooks.save()
         self.state.epoch_done = False
+        self.logbook = self.module._logbook = Logbook()
 
     def batches(self) -> Iterator[tuple[int, object]]:
-        """Batches with their index; the generators are seeded for each before it is read."""
+        """Batches with their index; the generators are seeded anew for each.
+
+        Loaders with workers choose the order of data when they are opened, those without when the first
+        batch is read: both happen under the epoch's seed, so that the order does not depend on workers.
+        """
         seed_batch(self.seed, self.state.epoch, -1)
         source = iter(self.loader)
-        index = 0
-        while True:
-            seed_batch(self.seed, self.state.epoch, index)
+        for index in count():
             batch = next(source, _END)
             if batch is _END:
                 return
+            if index == 0:
+                seed_batch(self.seed, self.state.epoch, 0)
             yield index, batch
-            index += 1
+            seed_batch(self.seed, self.state.epoch, index + 1)
 
     def batch(self, batch: object, index: int) -> None:
         """One training step; gradients of a window of batches are accumulated before the optimizer steps."""
@@ -118,8 +130,12 @@ class FitLoop:
             if self.pending == self.accumulate or index + 1 == self.num_batches:
                 self.step()
         self.keep_step_metrics()
-        for call in self.hooks["on_train_batch_end"]:
-            call(outputs, batch, index)
+        if calls := self.hooks["on_train_batch_end"]:
+            given = _for_hooks(outputs, loss, self.accumulate)
+            for call in calls:
+                call(given, batch, index)
+            self.keep_step_metrics()
+        self.report_step()
 
     def backward(self, loss: Tensor) -> None:
         """Gradients of a loss, cleared before the first of a window."""
@@ -156,31 +172,20 @@ class FitLoop:
                 _step_schedule(schedule, self.state.callback_metrics)
 
     def keep_step_metrics(self) -> None:
-        """Show the step's values, and send them to the logger when it is due."""
-        state = self.state
-        wanted = {}
-        for entry, name, value in self.logbook.step_values():
-            state.callback_metrics[name] = state.callback_metrics[entry.name] = value
-            if entry.prog_bar:
-                state.progress_bar_metrics[name] = value
-            if entry.logger:
-                wanted[name] = value
-        state.batches_seen += 1
-        if wanted and state.batches_seen % state.log_every_n_steps == 0:
-            self.report(wanted)
+        """Show what was logged since the last call."""
+        if self.logbook.fresh:
+            self.logbook.fresh = False
+            self.state.show(self.logbook.step_values())
 
-    def keep_epoch_metrics(self) -> None:
-        """Reduce the epoch's values, show them and send them to the logger."""
-        state = self.state
-        wanted = {}
-        for entry, name, value in self.logbook.epoch_values():
-            state.callback_metrics[name] = state.callback_metrics[entry.name] = value
-            if entry.prog_bar:
-                state.progress_bar_metrics[name] = value
-            if entry.logger:
-                wanted[name] = value
-        if wanted:
-            self.report(wanted)
+    def report_step(self) -> None:
+        """Send the step's values to the logger when it is due."""
+        self.state.batches_seen += 1
+        if self.state.batches_seen % self.state.log_every_n_steps == 0:
+            self.report({name: value for entry, name, value in self.logbook.step_values() if entry.logger})
+
+    def keep_epoch_metrics(self) -> dict[str, Tensor]:
+        """Reduce the epoch's values and show them; returns those that the logger wants."""
+        return self.state.show(self.logbook.epoch_values())
 
 
 _END = object()
@@ -190,11 +195,21 @@ def _loss(outputs: object) -> Tensor | None:
     loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
     if loss is None or isinstance(loss, Tensor):
         if isinstance(outputs, Mapping) and loss is None:
-            raise ValueError(f"training_step returned a dictionary without 'loss'; it has: {', '.join(outputs)}")
+            raise ValueError(
+                f"training_step returned a dictionary without 'loss'; it has: {', '.join(outputs)}"
+            )
         return loss
     raise ValueError(
         f"training_step returned {type(outputs).__name__}; allowed: a tensor, a dictionary with 'loss', None"
     )
+
+
+def _for_hooks(outputs: object, loss: Tensor | None, accumulate: int) -> dict[str, object]:
+    """A step's outputs as Lightning hands them on: ``loss``, detached and as accumulated, and the rest."""
+    if loss is None:
+        return {}
+    extra = outputs if isinstance(outputs, Mapping) else {}
+    return {**extra, "loss": loss.detach() / accumulate}
 
 
 def _step_schedule(schedule: Schedule, metrics: Mapping[str, Tensor]) -> None:
@@ -206,4 +221,6 @@ def _step_schedule(schedule: Schedule, metrics: Mapping[str, Tensor]) -> None:
         schedule.scheduler.step(float(metrics[schedule.monitor]))
     elif schedule.strict:
         known = ", ".join(sorted(metrics)) or "(none)"
-        raise ValueError(f"ReduceLROnPlateau follows '{schedule.monitor}', which nobody logged; logged: {known}")
+        raise ValueError(
+            f"ReduceLROnPlateau follows '{schedule.monitor}', which nobody logged; logged: {known}"
+        )

@@ -54,12 +54,20 @@ class Entry:
 
 @dataclass
 class Logbook:
-    """The entries of one pass over a loader (an epoch of training, a validation, a test)."""
+    """The entries of one pass over a loader (an epoch of training, a validation, a test).
 
-    default_on_step: bool
-    default_on_epoch: bool
+    Attributes:
+        entries: By name.
+        per_step: Whether a number that does not say so is reported for each step (true of training steps)
+            or reduced over the epoch.
+        batch_size: Of the batch at work.
+        fresh: Whether something was logged since this was last set to False.
+    """
+
     entries: dict[str, Entry] = field(default_factory=dict)
+    per_step: bool = False
     batch_size: int = 1
+    fresh: bool = False
 
     def log(
         self,
@@ -77,18 +85,25 @@ class Logbook:
         tensor = scalar(name, value)
         entry = self.entries.get(name)
         if entry is None:
+            on_step = self.per_step if on_step is None else on_step
+            on_epoch = not self.per_step if on_epoch is None else on_epoch
+            if not (on_step or on_epoch):
+                raise ValueError(
+                    f"log('{name}', on_step=False, on_epoch=False) reports nothing; set one of them"
+                )
             if reduce_fx not in _MERGE:
                 raise ValueError(f"log('{name}', reduce_fx={reduce_fx!r}): allowed: {', '.join(_MERGE)}")
             entry = self.entries[name] = Entry(
                 name=name,
-                on_step=self.default_on_step if on_step is None else on_step,
-                on_epoch=self.default_on_epoch if on_epoch is None else on_epoch,
+                on_step=on_step,
+                on_epoch=on_epoch,
                 prog_bar=prog_bar,
                 logger=logger,
                 reduce_fx=reduce_fx,
                 last=tensor,
             )
         entry.add(tensor, self.batch_size if batch_size is None else batch_size)
+        self.fresh = True
 
     def step_values(self) -> Iterator[tuple[Entry, str, Tensor]]:
         """Entries that report each step: entry, name, last value."""
@@ -116,7 +131,9 @@ def scalar(name: str, value: object) -> Tensor:
         return value if value.is_floating_point() else value.float()
     if isinstance(value, int | float):
         return torch.tensor(float(value))
-    raise ValueError(f"log('{name}', …) takes a number or a tensor of one element, got {type(value).__name__}")
+    raise ValueError(
+        f"log('{name}', …) takes a number or a tensor of one element, got {type(value).__name__}"
+    )
 
 
 def as_floats(metrics: Mapping[str, Tensor]) -> dict[str, float]:

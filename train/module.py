@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lifecycle.train.hparams import HyperParameters, init_arguments
+from lifecycle.train.hparams import HyperParameters, accepted, init_arguments
 from lifecycle.train.metrics import Logbook, Reduction
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Module(nn.Module):
     # What a user writes
 
     def training_step(self, *args: Any, **kwargs: Any) -> StepOutput:
-        """Return the loss of ``(batch, batch_idx)``, or a dictionary with a ``"loss"``, or None to skip it."""
+        """Return the loss of ``(batch, batch_idx)``, a dictionary with a ``"loss"``, or None to skip it."""
         raise NotImplementedError(_missing(self, "training_step(self, batch, batch_idx)", "return the loss"))
 
     def validation_step(self, *args: Any, **kwargs: Any) -> StepOutput:
@@ -102,7 +102,9 @@ class Module(nn.Module):
             RuntimeError: there is no loop at work that could take it.
         """
         if self._logbook is None:
-            raise RuntimeError(f"self.log('{name}', …) works in steps and hooks that a Trainer runs, not outside")
+            raise RuntimeError(
+                f"self.log('{name}', …) works in steps and hooks that a Trainer runs, not outside"
+            )
         self._logbook.log(
             name,
             value,
@@ -124,7 +126,7 @@ class Module(nn.Module):
         frame = inspect.currentframe()
         assert frame is not None and frame.f_back is not None
         names = (ignore,) if isinstance(ignore, str) else ignore
-        self._hparams = init_arguments(frame.f_back, {"self", "__class__", *names})
+        self._hparams.update(init_arguments(frame.f_back, {"self", "__class__", *names}))
 
     @property
     def hparams(self) -> HyperParameters:
@@ -139,7 +141,7 @@ class Module(nn.Module):
         content = load_ckpt(Path(checkpoint_path))
         arguments = content.get("hyper_parameters", {})
         assert isinstance(arguments, dict)
-        module = cls(**{**arguments, **overrides})
+        module = cls(**{**accepted(cls, arguments), **overrides})
         module.load_state_dict(content["state_dict"])  # type: ignore[arg-type]
         return module
 

@@ -18,7 +18,8 @@ configure_optimizers may return
   - a pair of lists: [optimizer], [scheduler or lr_scheduler_config]
   - a dictionary: {"optimizer": ..., "lr_scheduler": scheduler or lr_scheduler_config}
   - None, to train nothing
-an lr_scheduler_config is {"scheduler": ..., "interval": "epoch" | "step", "frequency": 1, "monitor": "val_loss"}"""
+an lr_scheduler_config is
+  {"scheduler": ..., "interval": "epoch" | "step", "frequency": 1, "monitor": "val_loss"}"""
 
 
 @dataclass(kw_only=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import Tensor
+
+from lifecycle.train.metrics import Entry
 
 
 @dataclass(kw_only=True)
@@ -32,6 +35,18 @@ class FitState:
     callback_metrics: dict[str, Tensor] = field(default_factory=dict)
     progress_bar_metrics: dict[str, Tensor] = field(default_factory=dict)
     logged_metrics: dict[str, Tensor] = field(default_factory=dict)
+
+    def show(self, values: Iterable[tuple[Entry, str, Tensor]]) -> dict[str, Tensor]:
+        """Take logged values (entry, name, value); returns those that the logger wants, by name."""
+        wanted = {}
+        for entry, name, value in values:
+            # A forked name (loss_epoch) is known by the plain one too, which monitors follow.
+            self.callback_metrics[name] = self.callback_metrics[entry.name] = value
+            if entry.prog_bar:
+                self.progress_bar_metrics[name] = value
+            if entry.logger:
+                wanted[name] = value
+        return wanted
 
     def counters(self) -> dict[str, int]:
         """What a checkpoint keeps."""

@@ -76,6 +76,18 @@ class Trainer:
         ):
             if value < 1:
                 raise UsageError(f"Trainer({name}={value}): expected a whole number of at least 1")
+        self._limits: dict[str, Limit] = {
+            "train": limit_train_batches,
+            "val": limit_val_batches,
+            "test": limit_test_batches,
+            "predict": limit_predict_batches,
+        }
+        for split, limit in self._limits.items():
+            if limit < 0 or (isinstance(limit, float) and limit > 1):
+                raise UsageError(
+                    f"Trainer(limit_{split}_batches={limit}): expected a whole number of batches, "
+                    "or a fraction of them from 0.0 to 1.0"
+                )
         self.max_epochs = max_epochs
         self.logger: Tracker = logger if logger and logger is not True else NullTracker()
         self.default_root_dir = Path(default_root_dir or ".")
@@ -85,12 +97,6 @@ class Trainer:
         self.deterministic = deterministic
         self.callbacks = _callbacks(callbacks, checkpoint=enable_checkpointing, bar=enable_progress_bar)
         self.num_training_batches: int | None = None
-        self._limits: dict[str, Limit] = {
-            "train": limit_train_batches,
-            "val": limit_val_batches,
-            "test": limit_test_batches,
-            "predict": limit_predict_batches,
-        }
         self._state = FitState(log_every_n_steps=log_every_n_steps)
         self._module: Module | None = None
         self._optimization = Optimization(None)
@@ -159,7 +165,9 @@ class Trainer:
         """Run ``predict_step``; returns what it gave for each batch."""
         with self._session(model, datamodule, "predict") as hooks:
             loader = _loader(dataloaders, datamodule, "predict_dataloader")
-            return evaluate(model, hooks, limited(loader, self._limits["predict"])[0], "predict")[1]
+            _, predictions = evaluate(model, hooks, limited(loader, self._limits["predict"])[0], "predict")
+            hooks.call("on_predict_end")
+            return predictions
 
     def save_checkpoint(self, filepath: str | Path) -> None:
         """Write the state of the fit at work as a ``.ckpt``."""
@@ -267,7 +275,9 @@ class Trainer:
         wanted = loaders is not None or (datamodule is not None and has_loader(datamodule, "val_dataloader"))
         if not wanted or type(model).validation_step is Module.validation_step:
             return lambda: None
-        loader, _ = limited(_loader(loaders, datamodule, "val_dataloader"), self._limits["val"])
+        loader, num_batches = limited(_loader(loaders, datamodule, "val_dataloader"), self._limits["val"])
+        if num_batches == 0:
+            return lambda: None
 
         def validate() -> None:
             if (self._state.epoch + 1) % self.check_val_every_n_epoch == 0:
@@ -287,12 +297,9 @@ class Trainer:
     def _pass(self, model: Module, hooks: Hooks, loader: Loader, kind: Kind) -> dict[str, Tensor]:
         """One evaluation: metrics are shown and reported before its last hook."""
         reduced, _ = evaluate(model, hooks, loader, kind)
-        metrics = {name: value for name, (value, _, _) in reduced.items()}
-        self._state.callback_metrics |= metrics
-        self._state.progress_bar_metrics |= {n: value for n, (value, bar, _) in reduced.items() if bar}
-        self._report({name: value for name, (value, _, logger) in reduced.items() if logger})
+        self._report(self._state.show(reduced))
         hooks.call(f"on_{kind}_end")
-        return metrics
+        return {called: value for entry, name, value in reduced for called in (entry.name, name)}
 
     def _report(self, metrics: Mapping[str, Tensor]) -> None:
         self._state.logged_metrics.update(metrics)
@@ -304,7 +311,9 @@ class Trainer:
     def _resume(self, model: Module, ckpt_path: str | Path) -> None:
         path = Path(ckpt_path)
         if ckpt_path == "last":
-            folder = next((c.dirpath for c in self.callbacks if isinstance(c, ModelCheckpoint) and c.dirpath), None)
+            folder = next(
+                (c.dirpath for c in self.callbacks if isinstance(c, ModelCheckpoint) and c.dirpath), None
+            )
             if folder is None or not (folder / "last.ckpt").is_file():
                 return
             path = folder / "last.ckpt"

@@ -1,4 +1,4 @@
-"""1,797 scanned digits of 8×8 pixels, which scikit-learn ships: 997 to train on, 260 to validate, 540 to test."""
+"""1,797 scanned digits of 8×8 pixels that scikit-learn ships: 997 train, 260 validate, 540 test."""
 
 import hashlib
 

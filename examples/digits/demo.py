@@ -18,6 +18,7 @@ SHADES = " .:-=+*#%@"
 
 
 def main() -> None:
+    """Run, promote, serve, ask, stop."""
     os.environ["LIFECYCLE_WORKSPACE"] = str(WORKSPACE)
     command("run", str((HERE / "pipeline.yaml").relative_to(Path.cwd())))
     command("promote", "digits")
@@ -43,10 +44,12 @@ def main() -> None:
 
 
 def show(*words: str) -> None:
+    """Print a command as one would type it."""
     print("\n$ lifecycle " + " ".join(words), flush=True)
 
 
 def command(*words: str) -> None:
+    """Run a command to its end."""
     show(*words)
     done = subprocess.run([LIFECYCLE, *words], check=False)
     if done.returncode:
@@ -55,8 +58,8 @@ def command(*words: str) -> None:
 
 def ask(url: str, server: subprocess.Popen) -> None:
     """Send held-out digits over HTTP: a few to look at, then all of them."""
-    wait_until_ready(url, server)
     images, labels = held_out()
+    wait_until_ready(url, server)
     print(f"\nPOST {url}/predict")
     print("\n".join("    " + "".join(SHADES[min(p * 9 // 16, 9)] * 2 for p in row) for row in images[0][0]))
     for image, label in list(zip(images, labels, strict=True))[:6]:
@@ -74,6 +77,7 @@ def ask(url: str, server: subprocess.Popen) -> None:
 
 
 def wait_until_ready(url: str, server: subprocess.Popen) -> None:
+    """Poll until the model is loaded."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:
         try:
@@ -85,6 +89,7 @@ def wait_until_ready(url: str, server: subprocess.Popen) -> None:
 
 
 def post(url: str, body: object) -> dict:
+    """Send JSON, get JSON."""
     request = Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urlopen(request, timeout=60) as response:
         return json.load(response)

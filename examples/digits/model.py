@@ -20,7 +20,9 @@ class Block(nn.Module):
         self.relu2 = nn.ReLU()
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu1(self.bn1(self.conv1(x)))
@@ -28,7 +30,7 @@ class Block(nn.Module):
 
 
 class ConvNet(pl.Module):
-    """Takes raw pixels, 0 to 16, as they come from the scanner; what they need before the first layer is in `forward`.
+    """Takes raw pixels, 0 to 16, as the scanner gives them: `forward` scales them, here and when served.
 
     Args:
         width: Channels of the first stage; the second has twice as many.

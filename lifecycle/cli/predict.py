@@ -69,10 +69,13 @@ def ask(url: str, rows: JSON) -> dict[str, JSON]:
         with urlopen(request, timeout=60) as response:
             return cast("dict[str, JSON]", json.load(response))
     except HTTPError as error:
-        raise LifecycleError(f"{address} answered {error.code}: {error.read().decode(errors='replace')}") from None
+        raise LifecycleError(
+            f"{address} answered {error.code}: {error.read().decode(errors='replace')}"
+        ) from None
     except URLError as error:
         raise LifecycleError(
-            f"{address} cannot be reached: {error.reason}", hint="Start it with: lifecycle serve models:/NAME@champion"
+            f"{address} cannot be reached: {error.reason}",
+            hint="Start it with: lifecycle serve models:/NAME@champion",
         ) from None
 
 

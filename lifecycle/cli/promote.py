@@ -28,7 +28,9 @@ def promote(name: str, version: str, workspace: Path | None, as_json: bool) -> N
     proposal = propose(client, _uri(name, version))
     rows = judge(client, proposal, served)
     if as_json:
-        print_json({"name": name, "version": proposal.candidate.number, "rows": [row.to_json() for row in rows]})
+        print_json(
+            {"name": name, "version": proposal.candidate.number, "rows": [row.to_json() for row in rows]}
+        )
     else:
         table = [[row.term, row.measured, row.limit, "ok" if row.holds else "refused"] for row in rows]
         print_table(f"{name} version {proposal.candidate.number}", ("gate", "measured", "allowed", ""), table)

@@ -12,9 +12,13 @@ from lifecycle.cli.output import print_note
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every network.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every network."
+)
 @click.option("--port", default=3000, show_default=True, help="Port to listen on; 0 for any free one.")
-@click.option("--threads", type=int, help="ONNX Runtime threads; by default the cores that the process may use.")
+@click.option(
+    "--threads", type=int, help="ONNX Runtime threads; by default the cores that the process may use."
+)
 @workspace_option
 def serve(model: str, host: str, port: int, threads: int | None, workspace: Path | None) -> None:
     """Serve MODEL: models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a bundle.

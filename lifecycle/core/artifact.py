@@ -145,7 +145,9 @@ def _verify_files(path: Path, listing: Mapping[str, JSON]) -> None:
     for name, entry in listing.items():
         expected = entry.get("sha256") if isinstance(entry, Mapping) else None
         if sha256_file(path / name) != expected:
-            raise ArtifactError(f"artifact {path} was altered: {name} differs from its SHA-256", hint=_REBUILD)
+            raise ArtifactError(
+                f"artifact {path} was altered: {name} differs from its SHA-256", hint=_REBUILD
+            )
 
 
 def _verified_facts(path: Path) -> dict[str, JSON]:
@@ -163,7 +165,9 @@ def _object(path: Path) -> dict[str, JSON]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise ArtifactError(f"artifact {path.parent} was altered: {path.name} is not JSON ({error})") from None
+        raise ArtifactError(
+            f"artifact {path.parent} was altered: {path.name} is not JSON ({error})"
+        ) from None
     if not isinstance(content, dict):
         raise ArtifactError(f"artifact {path.parent} was altered: {path.name} is not a JSON object")
     return content

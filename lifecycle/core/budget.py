@@ -36,7 +36,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.max_drop is not None and self.metric is None:
-            raise UsageError("budget.max_drop needs budget.metric: the name of a metric that validation_step logs")
+            raise UsageError(
+                "budget.max_drop needs budget.metric: the name of a metric that validation_step logs"
+            )
 
 
 def check_budget(budget: Budget, measured: Mapping[str, float], dense: Mapping[str, float]) -> list[Row]:
@@ -44,7 +46,7 @@ def check_budget(budget: Budget, measured: Mapping[str, float], dense: Mapping[s
 
     Args:
         budget: The limits.
-        measured: Values by name: ``budget.metric`` itself, ``params``, ``macs``, ``size_bytes``, ``latency_ms``.
+        measured: By name: ``budget.metric`` itself, ``params``, ``macs``, ``size_bytes``, ``latency_ms``.
         dense: The same names, of the dense trained model.
 
     >>> check_budget(Budget(metric="acc", max_drop=0.01), {"acc": 0.97}, {"acc": 0.99})[0].holds

@@ -40,7 +40,9 @@ class Config:
                 node[part] = {}
             below = node[part]
             if not isinstance(below, dict):
-                raise UsageError(f"{origin}: '{'.'.join(key[: depth + 1])}' is {below!r}, nothing can be set below it")
+                raise UsageError(
+                    f"{origin}: '{'.'.join(key[: depth + 1])}' is {below!r}, nothing can be set below it"
+                )
             node = below
         node[key[-1]] = value
         self.origins = {old: where for old, where in self.origins.items() if old[: len(key)] != key}
@@ -77,7 +79,9 @@ def read_config(
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
-            raise UsageError(f"'{override}' sets nothing: expected key=value, as in train.trainer.max_epochs=3")
+            raise UsageError(
+                f"'{override}' sets nothing: expected key=value, as in train.trainer.max_epochs=3"
+            )
         config.set(tuple(name.split(".")), _scalar(text), f"command line '{override}'")
     return config
 
@@ -88,13 +92,13 @@ def _read_file(path: Path, config: Config) -> None:
         raise UsageError(f"no file {path}: {suggest(path.name, beside)}")
     try:
         node = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise UsageError(f"{path}: expected a mapping of keys to values at the top")
+        _read_mapping(node, (), path, config)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise UsageError(f"{place}: not YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(node, yaml.MappingNode):
-        raise UsageError(f"{path}: expected a mapping of keys to values at the top")
-    _read_mapping(node, (), path, config)
 
 
 def _read_mapping(node: yaml.MappingNode, above: Key, path: Path, config: Config) -> None:

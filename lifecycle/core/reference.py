@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -60,7 +61,9 @@ class Reference:
         known = self.parameters(root)
         for argument in arguments if known is not None else ():
             if argument not in (known or {}):
-                raise UsageError(f"{self.text} takes no argument '{argument}': {suggest(argument, known or {})}")
+                raise UsageError(
+                    f"{self.text} takes no argument '{argument}': {suggest(argument, known or {})}"
+                )
 
     def parameters(self, root: Path) -> dict[str, str] | None:
         """The arguments of the class and their annotations as written; None where the text does not tell.
@@ -68,7 +71,7 @@ class Reference:
         Raises:
             UsageError: as `check`.
         """
-        path = self.file(root)
+        path = self._inside(root)
         if path is None:
             if importlib.util.find_spec(self.module.partition(".")[0]) is None:
                 raise UsageError(f"'{self.text}': no module '{self.module}' below {root} or installed")
@@ -80,16 +83,31 @@ class Reference:
 
     def load(self, root: Path) -> type:
         """Import the module and return the class."""
-        module = _import(root, self.file(root)) if self.file(root) else importlib.import_module(self.module)
+        path = self._inside(root)
+        try:
+            module = importlib.import_module(self.module) if path is None else _import(root.resolve(), path)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"'{self.text}': no module '{error.name}' below {root} or installed") from error
         found = getattr(module, self.name, None)
         if not isinstance(found, type):
-            raise UsageError(f"{self.module} defines no class '{self.name}': {suggest(self.name, vars(module))}")
+            classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+            raise UsageError(f"{self.module} defines no class '{self.name}': {suggest(self.name, classes)}")
         return found
 
     def sources(self, root: Path) -> dict[str, Path]:
         """The file and every file that it imports from the project, by its path below `root`."""
-        start = self.file(root)
-        return {} if start is None else _closure(root.resolve(), start.resolve())
+        start = self._inside(root)
+        return {} if start is None else _closure(root.resolve(), start)
+
+    def _inside(self, root: Path) -> Path | None:
+        """As `file`; absolute, without ``..``, and below `root`, for nothing else goes into a snapshot."""
+        path = self.file(root.resolve())
+        if path is None:
+            return None
+        plain = Path(os.path.normpath(path))  # a link stays a link: its name, not its target, is imported
+        if not plain.is_relative_to(root.resolve()):
+            raise UsageError(f"'{self.text}' lies outside {root}: move it there, or install it as a package")
+        return plain
 
 
 def sources_digest(root: Path, *references: Reference) -> str:
@@ -107,7 +125,7 @@ def _parse(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_bytes(), filename=str(path))
     except SyntaxError as error:
-        raise UsageError(f"{path}:{error.lineno}: not Python: {error.msg}") from None
+        raise UsageError(f"{path}:{error.lineno or 1}: not Python: {error.msg}") from None
 
 
 def _parameters(node: ast.ClassDef) -> dict[str, str] | None:
@@ -157,16 +175,17 @@ def _imported_files(root: Path, path: Path) -> Iterator[Path]:
                 # Importing a.b.c runs a/__init__.py and a/b/__init__.py too.
                 found = _module_file(root, ".".join(module.split(".")[:depth])) if module else None
                 if found is not None:
-                    yield found.resolve()
+                    yield found
 
 
-def _import(root: Path, path: Path | None) -> ModuleType:
+def _import(root: Path, path: Path) -> ModuleType:
     """Import a project's file with its folder first on the path, under a name that only this content has."""
-    assert path is not None
-    root, path = root.resolve(), path.resolve()
     files = _closure(root, path)
-    content = sha256("\n".join(f"{name} {sha256_file(file)}" for name, file in sorted(files.items())).encode())
+    content = sha256(
+        "\n".join(f"{name} {sha256_file(file)}" for name, file in sorted(files.items())).encode()
+    )
     name = f"_project_{content[:16]}_{sha256(str(root).encode())[:8]}_{path.stem}"
+    name = ".".join((*path.relative_to(root).parent.parts, name))  # its package, for relative imports
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -179,7 +198,7 @@ def _import(root: Path, path: Path | None) -> ModuleType:
     except LifecycleError:
         del sys.modules[name]
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
@@ -189,6 +208,8 @@ def _import(root: Path, path: Path | None) -> ModuleType:
 def _project_first(root: Path, files: dict[str, Path]) -> Iterator[None]:
     """Let the project's files import each other by their plain names, for as long as the import takes."""
     own = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in files}
+    # Packages too: one without an __init__.py is no file, and would keep the modules of another project.
+    own |= {".".join(name.split(".")[:depth]) for name in own for depth in range(1, name.count(".") + 1)}
     aside = {name: sys.modules.pop(name) for name in own if name in sys.modules}
     sys.path.insert(0, str(root))
     importlib.invalidate_caches()

@@ -93,7 +93,7 @@ class Signature:
             for axis, size in zip(spec.shape, arrays[spec.name].shape, strict=True):
                 if isinstance(axis, str) and sizes.setdefault(axis, size) != size:
                     raise UsageError(
-                        f"input '{spec.name}': axis '{axis}' is {size} here and {sizes[axis]} in another input"
+                        f"input '{spec.name}': axis '{axis}' is {size} here, {sizes[axis]} in another input"
                     )
 
     def to_json(self) -> dict[str, JSON]:

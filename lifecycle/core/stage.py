@@ -105,7 +105,7 @@ class Stage(Protocol):
 
 
 def scratch(into: Path) -> Path:
-    """A folder for unfinished work on `into`: it outlives a killed run and is removed by the runner on success."""
+    """A folder for unfinished work on `into`: outlives a killed run, removed by the runner on success."""
     folder = into.with_name(f".{into.name}.work")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

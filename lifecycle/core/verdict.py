@@ -26,7 +26,9 @@ class Row:
     holds: bool
 
     def __str__(self) -> str:
-        return f"{'ok     ' if self.holds else 'REFUSED'}  {self.term}: {self.measured} (allowed: {self.limit})"
+        return (
+            f"{'ok     ' if self.holds else 'REFUSED'}  {self.term}: {self.measured} (allowed: {self.limit})"
+        )
 
     def to_json(self) -> dict[str, JSON]:
         """Plain data."""

@@ -15,7 +15,16 @@ from lifecycle.core.errors import ArtifactError
 from lifecycle.core.reference import sources_digest
 from lifecycle.core.stage import Context, Stage
 
-LIBRARIES = ("model-lifecycle", "torch", "torch-pruning", "torchao", "onnx", "onnxscript", "onnxruntime", "numpy")
+LIBRARIES = (
+    "model-lifecycle",
+    "torch",
+    "torch-pruning",
+    "torchao",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "numpy",
+)
 # Options of a trainer that change what is shown or where, never the result.
 SILENT = ("enable_progress_bar", "log_every_n_steps", "default_root_dir")
 

@@ -92,7 +92,9 @@ def run_stages(
     return outcomes
 
 
-def _run_one(name: str, stage: Stage, inputs: Mapping[str, Artifact], into: Path, context: Context) -> Outcome:
+def _run_one(
+    name: str, stage: Stage, inputs: Mapping[str, Artifact], into: Path, context: Context
+) -> Outcome:
     found, damage = look_up(into)
     if found is not None and stage.holds(found, context):
         context.progress.note(f"{name}: cached  {found.digest[:12]}")
@@ -105,7 +107,9 @@ def _run_one(name: str, stage: Stage, inputs: Mapping[str, Artifact], into: Path
     artifact = stage.run(inputs, into, context)
     seconds = time.monotonic() - started
     context.progress.close()
-    context.progress.note(f"{name}: done in {seconds:.1f} s  {artifact.digest[:12]}  {_headline(artifact)}".rstrip())
+    context.progress.note(
+        f"{name}: done in {seconds:.1f} s  {artifact.digest[:12]}  {_headline(artifact)}".rstrip()
+    )
     shutil.rmtree(scratch(into), ignore_errors=True)
     return Outcome(name=name, cached=False, seconds=seconds, artifact=artifact)
 

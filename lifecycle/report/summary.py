@@ -9,7 +9,7 @@ from lifecycle.core.canonical import JSON
 from lifecycle.pipeline.runner import Outcome, numbers
 
 STAGE_COLUMNS = ("stage", "", "time", "metric", "MACs", "parameters", "size", "latency", "digest")
-MODEL_COLUMNS = ("", "dense", "compressed", "ratio")
+MODEL_COLUMNS = ("", "dense", "compressed", "change")
 
 
 def stage_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
@@ -42,9 +42,8 @@ def before_after(evaluation: Artifact) -> list[list[str]]:
         if name in before and name not in _FORMATS
     ]
     for name, (label, form) in _FORMATS.items():
-        if name in before and name in after:
-            ratio = f"{after[name] / before[name]:.3f}" if before[name] else ""
-            rows.append([label, form(before[name]), form(after[name]), ratio])
+        if name in after and before.get(name):
+            rows.append([label, form(before[name]), form(after[name]), f"× {after[name] / before[name]:.3f}"])
     return rows
 
 
@@ -63,7 +62,11 @@ def outcome_json(outcome: Outcome) -> dict[str, JSON]:
 
 def _headline(artifact: Artifact, values: Mapping[str, float]) -> str:
     names = artifact.facts.get("headline")
-    shown = [f"{name} {values[str(name)]:.4f}" for name in names if name in values] if isinstance(names, list) else []
+    shown = (
+        [f"{name} {values[str(name)]:.4f}" for name in names if name in values]
+        if isinstance(names, list)
+        else []
+    )
     return ", ".join(shown)
 
 
@@ -89,5 +92,6 @@ _FORMATS = {
     "macs": ("MACs", _count),
     "params": ("parameters", _count),
     "size_bytes": ("ONNX file", _size),
-    "latency_ms": ("ONNX Runtime latency, batch 1, one thread", _latency),
+    "latency_ms": ("latency, median: ONNX Runtime, batch 1, one thread", _latency),
+    "latency_p95_ms": ("latency, 95th percentile", _latency),
 }

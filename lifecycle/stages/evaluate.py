@@ -36,8 +36,8 @@ class Evaluate(Stage):
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Score the file and the dense model's file on the same batches, and time them in turn."""
         from lifecycle.stages.export import export_checkpoint
-        from lifecycle.stages.score import score_bundle, time_bundles
         from lifecycle.stages.fitting import data_of
+        from lifecycle.stages.score import score_bundle, time_bundles
         from lifecycle.train.data import fingerprint
 
         checkpoint, bundle = given["checkpoint"], given["bundle"]

@@ -52,7 +52,10 @@ def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
     for name in options:
         if name not in allowed:
             raise UsageError(f"unknown trainer option '{name}': {suggest(name, allowed)}")
-    return {name: convert(allowed[name], cast("JSON", value), f"trainer.{name}") for name, value in options.items()}
+    return {
+        name: convert(allowed[name], cast("JSON", value), f"trainer.{name}")
+        for name, value in options.items()
+    }
 
 
 def fit(
@@ -138,7 +141,11 @@ def require_budget(context: Context, measured: Mapping[str, float], stage: str) 
     """Raise `RefusedError` when a compressed model is outside the budget; its parent stays as it is."""
     if context.baseline is not None:
         rows = check_budget(context.budget, measured, dense_numbers(context.baseline))
-        require(rows, f"{stage}: the model is outside the budget", hint="Give it more epochs, or change `budget:`.")
+        require(
+            rows,
+            f"{stage}: the model is outside the budget",
+            hint="Give it more epochs, or change `budget:`.",
+        )
 
 
 def dense_numbers(baseline: Artifact) -> dict[str, float]:

@@ -52,7 +52,9 @@ def record_inputs(module: Module, context: Context, split: str, *, batches: int)
     with with_forward(module, record):
         trainer.validate(module, loader)
     if not seen:
-        raise UsageError(f"{type(module).__name__}.validation_step never calls forward: call self(inputs) in it")
+        raise UsageError(
+            f"{type(module).__name__}.validation_step never calls forward: call self(inputs) in it"
+        )
     return seen
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of

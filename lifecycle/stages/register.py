@@ -34,7 +34,9 @@ class Register(Stage):
 
     def __post_init__(self) -> None:
         if self.alias in RESERVED:
-            raise UsageError(f"alias '{self.alias}' is set by promotion alone; use another, such as challenger")
+            raise UsageError(
+                f"alias '{self.alias}' is set by promotion alone; use another, such as challenger"
+            )
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Register once; the same content again is the same version."""
@@ -67,5 +69,7 @@ class Register(Stage):
 
 def _writer(context: Context) -> MLFlowLogger:
     if not isinstance(context.tracker, MLFlowLogger):
-        raise LifecycleError("register needs MLflow: its tracker writes nowhere", hint="Run it through a pipeline.")
+        raise LifecycleError(
+            "register needs MLflow: its tracker writes nowhere", hint="Run it through a pipeline."
+        )
     return context.tracker

@@ -83,7 +83,13 @@ class _Watch(Callback):
         self.before = 0
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: Module, outputs: object, batch: object, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: Module,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         if self.forward.calls == self.before:
             raise UsageError(

@@ -33,7 +33,7 @@ def test_what_did_not_require_a_gradient_still_does_not() -> None:
 
 def test_a_history_of_another_module_is_refused_before_anything_is_removed() -> None:
     module = Residual()
-    with pytest.raises(UsageError, match="'stem.1.conv', which Residual does not have"):
+    with pytest.raises(UsageError, match=r"'stem\.1\.conv', which Residual does not have"):
         remove_channels_(module, EXAMPLE, (("stem.0", True, (0,)), ("stem.1.conv", True, (0,))))
     with pytest.raises(UsageError, match=r"channel 99 of 'stem\.0', whose weight is \(16, 1, 3, 3\)"):
         remove_channels_(module, EXAMPLE, (("stem.0", True, (99,)),))

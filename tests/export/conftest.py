@@ -10,7 +10,7 @@ from torch import nn
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.export.bundle import write_bundle
-from tests.export.networks import DIGITS, digits, images, quantized
+from tests.export.networks import DIGITS, PAIR, Pair, digits, images, pairs, quantized
 
 FORMATS = ("onnx", "torchscript")
 
@@ -27,6 +27,26 @@ def float_bundle(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture(scope="session")
+def pair() -> Pair:
+    torch.manual_seed(1)
+    return Pair()
+
+
+@pytest.fixture(scope="session")
+def pair_bundle(pair: Pair, float_bundle: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Two inputs, two dynamic axes, a dictionary; with a parent and facts of its own."""
+    return write_bundle(
+        pair,
+        signature=PAIR,
+        formats=FORMATS,
+        samples=pairs(9, 5),
+        into=tmp_path_factory.mktemp("pair") / "bundle",
+        parent=float_bundle,
+        facts={"epochs": 3},
+    )
+
+
+@pytest.fixture(scope="session")
 def integer_network() -> nn.Module:
     return quantized(digits())
 
@@ -38,7 +58,7 @@ def integer_bundle(integer_network: nn.Module, tmp_path_factory: pytest.TempPath
 
 def write_integers(network: nn.Module, into: Path) -> Artifact:
     module = digits()
-    network.postprocess = module.postprocess  # type: ignore[assignment]
+    network.postprocess = module.postprocess
     return write_bundle(
         network, signature=DIGITS, formats=FORMATS, samples=images(40), into=into, precision="int8"
     )

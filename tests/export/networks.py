@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -89,8 +91,17 @@ PAIR = Signature(
 )
 
 
+def fixed_batch(size: int) -> Signature:
+    """The digits' signature for a file that takes just so many images."""
+    inputs, outputs = (
+        tuple(replace(spec, shape=(size, *spec.shape[1:])) for spec in specs)
+        for specs in (DIGITS.inputs, DIGITS.outputs)
+    )
+    return replace(DIGITS, inputs=inputs, outputs=outputs)
+
+
 def digits(kind: type[Digits] = Digits) -> Digits:
-    """A network as training leaves it: scores far apart, statistics of batch normalisation that are not 0 and 1."""
+    """A network as training leaves it: scores apart, batch normalisation with statistics of its own."""
     torch.manual_seed(3)
     module = kind()
     with torch.no_grad():
@@ -98,8 +109,8 @@ def digits(kind: type[Digits] = Digits) -> Digits:
             if isinstance(part, nn.BatchNorm2d):
                 part.weight.uniform_(0.5, 1.5)
                 part.bias.normal_(0, 0.1)
-                part.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
-                part.running_var.uniform_(0.2, 0.6)  # type: ignore[union-attr]
+                part.running_mean.normal_(0, 0.1)
+                part.running_var.uniform_(0.2, 0.6)
         module.head.weight.mul_(8)
     return module.eval()
 
@@ -122,7 +133,8 @@ def quantized(module: nn.Module) -> nn.Module:
     """The integer network of a float one, which stays as it is."""
     import copy
 
-    from lifecycle.compress.quantizer import calibrate_, convert_quantized, prepare_quantization_
+    from lifecycle.compress.calibration import calibrate_
+    from lifecycle.compress.quantizer import convert_quantized, prepare_quantization_
 
     prepared = copy.deepcopy(module)
     prepare_quantization_(prepared, (torch.from_numpy(images(2)["image"]),), method="static")

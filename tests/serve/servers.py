@@ -84,8 +84,8 @@ class Server:
 
 
 @contextmanager
-def started(settings: Settings, folder: Path) -> Iterator[Server]:
-    """A server, and at the end none of its processes."""
+def started(settings: Settings, folder: Path, **variables: str) -> Iterator[Server]:
+    """A server, and at the end none of its processes; `variables` are added to its environment."""
     for name in ("home", "cwd", "tmp", "path"):
         (folder / name).mkdir(parents=True)
     (folder / "path" / "torch.py").write_text(_TORCH)
@@ -98,6 +98,7 @@ def started(settings: Settings, folder: Path) -> Iterator[Server]:
         "ORT_DISABLE_TELEMETRY",
     ):  # how they are set is the server's own affair
         environment.pop(name, None)
+    environment |= variables
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-c", _START],

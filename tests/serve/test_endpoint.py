@@ -29,17 +29,6 @@ def test_a_damaged_bundle_is_refused(bundle_path: Path) -> None:
         open_endpoint(bundle_path, name="digits", version="3", threads=1)
 
 
-def test_types_that_the_protocol_lacks_are_refused(bundle_path: Path) -> None:
-    signature = Signature(
-        inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 2)),),
-        outputs=(TensorSpec(name="y", dtype="complex64", shape=("batch", 2)),),
-    )
-    cast = helper.make_node("Cast", ["x"], ["y"], to=14)  # complex64
-    bundle(bundle_path, [cast], signature, {})
-    with pytest.raises(ArtifactError):
-        open_endpoint(bundle_path, name="m", version="1", threads=1)
-
-
 def test_a_model_that_cannot_run_is_refused_before_anybody_asks_it(bundle_path: Path) -> None:
     signature = Signature(
         inputs=(TensorSpec(name="x", dtype="int64", shape=("batch", 1), range=(7, 7)),),

@@ -56,10 +56,12 @@ def _stopped_listening(workers: list[psutil.Process]) -> bool | None:
 
 
 def test_a_worker_does_not_outlive_a_supervisor_that_was_killed(digits: Artifact, tmp_path: Path) -> None:
-    with started(settings(digits.path), tmp_path / "server") as server:
+    with started(settings(digits.path), tmp_path / "server", BENTOML_VERBOSITY="0") as server:
         server.url()
         workers = server.workers()
         assert len(workers) == 1
+        assert "Starting production HTTP BentoServer" in server.stderr  # asked for, and not on stdout
+        assert server.stdout == ""
         server.process.kill()
         server.wait()
         gone, alive = psutil.wait_procs(workers, timeout=60)

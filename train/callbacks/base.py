@@ -76,7 +76,7 @@ class Callback:
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Module, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """A batch was trained on; `outputs` is what ``training_step`` returned."""
+        """A batch was trained on; `outputs` holds the detached ``loss`` and what the step gave beside it."""
 
     def on_before_zero_grad(self, trainer: Trainer, pl_module: Module, optimizer: Optimizer) -> None:
         """Gradients are about to be cleared."""

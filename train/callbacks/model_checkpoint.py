@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -84,11 +85,16 @@ class ModelCheckpoint(Callback):
         if self.monitor is None:
             return True
         if self.monitor not in trainer.callback_metrics:
+            if (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch:
+                return False  # the first validation is yet to come
             known = ", ".join(sorted(trainer.callback_metrics)) or "(none)"
-            raise ValueError(f"ModelCheckpoint monitors '{self.monitor}', which nobody logged; logged: {known}")
+            raise ValueError(
+                f"ModelCheckpoint monitors '{self.monitor}', which nobody logged; logged: {known}"
+            )
         score = float(trainer.callback_metrics[self.monitor])
         best = self.best_model_score
         better = best is None or (score > best if self.mode == "max" else score < best)
+        better = better or (math.isnan(best or 0.0) and not math.isnan(score))
         if better:
             self.best_model_score = score
         return better

@@ -42,7 +42,7 @@ class MLFlowLogger:
             self.client.log_batch(self.run_id, params=entries[start : start + 100])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers at a step of training; those that are not finite are left out, SQL has no place for them."""
+        """Record numbers at a step of training; those that are not finite are left out."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)

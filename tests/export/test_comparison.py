@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+
+from lifecycle.core.canonical import canonical_json
+from lifecycle.export.comparison import Comparison, Row, rounded_up
+from lifecycle.export.tolerance import FLOAT, INTEGERS_AS_WRITTEN
+
+
+def row(batch: int, max_error: float, mean_error: float, holds: bool = True) -> Row:
+    return Row(
+        data="samples",
+        batch=batch,
+        output="y",
+        max_error=max_error,
+        mean_error=mean_error,
+        top1=0.9,
+        holds=holds,
+    )
+
+
+def test_one_value_on_an_edge_is_no_mistake() -> None:
+    rows = (row(1, 0.004, 0.002), row(32, 0.0, 0.0))
+    comparison = Comparison(format="onnx", run="as written", tolerance=INTEGERS_AS_WRITTEN, rows=rows)
+    assert comparison.holds
+    assert 0.00006 <= comparison.mean_errors["y"] <= 0.00007
+
+
+def test_a_small_error_everywhere_is_one() -> None:
+    rows = (row(1, 0.004, 0.002), row(32, 0.004, 0.002))
+    comparison = Comparison(format="onnx", run="as written", tolerance=INTEGERS_AS_WRITTEN, rows=rows)
+    assert not comparison.holds
+    assert comparison.refusal() == (
+        "the onnx file, as written, differs from the module: output 'y' is off by 0.002 of its range on "
+        "average (allowed 0.001)"
+    )
+
+
+def test_refusal_names_output_figure_and_limit() -> None:
+    comparison = Comparison(
+        format="onnx", run="as run", tolerance=FLOAT, rows=(row(7, 0.5, 0.1, holds=False),)
+    )
+    assert comparison.refusal() == (
+        "the onnx file, as run, differs from the module: output 'y' on 7 of samples is off by 0.5 of its "
+        "range (allowed 0.0001)"
+    )
+
+
+def test_refusal_names_classes_that_are_no_ties() -> None:
+    comparison = Comparison(format="onnx", run="as run", tolerance=FLOAT, rows=(row(10, 0, 0, holds=False),))
+    assert "names another class than the module, by more than a tie (0.0001 of its range), in 0.1 of the" in (
+        comparison.refusal()
+    )
+
+
+def test_figures_do_not_follow_the_last_bit() -> None:
+    assert rounded_up(3.1e-7, 1e-4) == rounded_up(3.2e-7, 1e-4) == 1e-6
+    assert rounded_up(0.0, 1e-4) == 0.0
+    assert rounded_up(math.nan, 1e-4) == math.inf
+
+
+def test_report_is_plain_data() -> None:
+    comparison = Comparison(format="onnx", run="as run", tolerance=FLOAT, rows=(row(7, 1e-6, 1e-7),))
+    assert b'"max_error":0.0001' in canonical_json(comparison.to_json())

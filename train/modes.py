@@ -1,0 +1,20 @@
+"""Training or evaluation mode for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def mode_of(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """Put `module` into a mode, then give every part the one it had: a user may keep some of it frozen."""
+    before = [(part, part.training) for part in module.modules()]
+    module.train(training)
+    try:
+        yield
+    finally:
+        for part, was in before:
+            part.training = was
