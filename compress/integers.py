@@ -1,4 +1,4 @@
-"""The last steps of a converted graph: biases as integers, and operators that every exporter can write."""
+"""The last step of a converted graph: biases as integers."""
 
 from __future__ import annotations
 
@@ -39,50 +39,6 @@ def round_biases_(graph: GraphModule) -> None:
     graph.recompile()
 
 
-def open_operators_(graph: GraphModule) -> None:
-    """Call quantize and dequantize through functions that TorchScript records as plain arithmetic.
-
-    The operators of ``quantized_decomposed`` are known to the ONNX exporter, but exist only where torchao
-    is imported: a TorchScript file that names them opens nowhere else.
-    """
-    for operator, function in OPEN.items():
-        for node in graph.graph.find_nodes(op="call_function", target=operator):
-            node.target = function
-    graph.recompile()
-
-
-def quantize(x: Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype) -> Tensor:
-    """Floats to integers of `dtype` between `low` and `high`, of any shape."""
-    if not _tracing():
-        return Q.quantize_per_tensor.default(x, scale, zero_point, low, high, dtype)  # type: ignore[no-any-return]
-    return torch.clamp(torch.round(x * (1.0 / scale)) + zero_point, low, high).to(dtype)
-
-
-def dequantize(x: Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype) -> Tensor:
-    """Integers back to floats."""
-    if not _tracing():
-        return Q.dequantize_per_tensor.default(x, scale, zero_point, low, high, dtype)  # type: ignore[no-any-return]
-    return (x.to(torch.float32) - zero_point) * scale
-
-
-def dequantize_channels(
-    x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, low: int, high: int, dtype: torch.dtype
-) -> Tensor:
-    """Integers back to floats, with a scale for each index of axis 0."""
-    if not _tracing():
-        operator = Q.dequantize_per_channel.default
-        return operator(x, scale, zero_point, axis, low, high, dtype)  # type: ignore[no-any-return]
-    shape = (-1, *[1] * (x.dim() - 1))
-    return (x - zero_point.reshape(shape)) * scale.reshape(shape)
-
-
-OPEN = {
-    Q.quantize_per_tensor.default: quantize,
-    Q.dequantize_per_tensor.default: dequantize,
-    Q.dequantize_per_channel.default: dequantize_channels,
-}
-
-
 def _step(graph: GraphModule, layer: Node) -> Tensor | None:
     """What one step of the layer's integer sums is worth, ``[channels]``; None where it has no integers."""
     x, weight = arguments(layer)[:2]
@@ -91,7 +47,3 @@ def _step(graph: GraphModule, layer: Node) -> Tensor | None:
     if weight.target is not Q.dequantize_per_channel.default:
         return None
     return tensor_at(graph, weight.args[1]) * float(x.args[1])
-
-
-def _tracing() -> bool:
-    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]

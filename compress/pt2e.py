@@ -11,7 +11,7 @@ from torchao.quantization.pt2e.quantizer import Quantizer
 
 from lifecycle.compress.annotate import annotate
 from lifecycle.compress.fake_quantize import ActivationFakeQuantize, FakeQuantize
-from lifecycle.compress.integers import open_operators_, round_biases_
+from lifecycle.compress.integers import round_biases_
 from lifecycle.compress.marks import Marks
 from lifecycle.core.errors import UsageError
 
@@ -48,7 +48,6 @@ def convert_to_integers(graph: GraphModule) -> GraphModule:
     _allow_modes(converted)
     assert isinstance(converted, GraphModule)
     round_biases_(converted)
-    open_operators_(converted)
     # A graph made anew keeps only the tensors that it reads: no float weight beside its integers.
     return GraphModule(converted, converted.graph).eval()
 

@@ -95,8 +95,8 @@ def convert_quantized(module: nn.Module) -> nn.Module:
     """The integer network: int8 weights, quantize and dequantize operators, batch normalisation folded.
 
     Takes and gives what forward does, in evaluation mode. `module` is untouched and shares no tensor with
-    it. ``torch.onnx.export(..., dynamo=True)`` writes it as QDQ operators, ``torch.jit.trace`` as plain
-    arithmetic on the same integers.
+    it. ``torch.onnx.export(..., dynamo=True)`` writes it as QDQ operators; `lifecycle.export` also knows how
+    to write it as TorchScript.
 
     Raises:
         UsageError: the module is not prepared, or has seen no data.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ def open_session(path: Path, *, threads: int = 1, rewrite: bool = True) -> ort.I
     Raises:
         ArtifactError: it is not ONNX, or keeps tensors in other files.
     """
+    # Since 1.29 it writes an identity of the machine to the home folder and sends usage to its makers.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as ort
 
     content = path.read_bytes()

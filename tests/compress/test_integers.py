@@ -1,30 +1,31 @@
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 
-from lifecycle.compress import pt2e  # noqa: F401  (knows the operators)
-from lifecycle.compress.integers import dequantize, dequantize_channels, quantize
+from lifecycle.compress.calibration import calibrate_
+from lifecycle.compress.quantizer import convert_quantized, prepare_quantization_
 
 
-class Both(nn.Module):
-    def forward(self, x: Tensor, weight: Tensor, scale: Tensor, zero_point: Tensor) -> tuple[Tensor, ...]:
-        integers = quantize(x, 0.037, 100, 0, 255, torch.uint8)
-        floats = dequantize(integers, 0.037, 100, 0, 255, torch.uint8)
-        return integers, floats, dequantize_channels(weight, scale, zero_point, 0, -127, 127, torch.int8)
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.relu, self.second = nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.relu(self.first(x)))
 
 
-def test_torchscript_records_arithmetic_with_the_same_result_to_the_bit() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1000, 7, generator=generator) * 4
-    weight = torch.randint(-127, 128, (6, 5), dtype=torch.int8, generator=generator)
-    scale, zero_point = torch.rand(6, generator=generator), torch.zeros(6, dtype=torch.int32)
-    inputs = (x, weight, scale, zero_point)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch discourages TorchScript
-        traced = torch.jit.trace(Both(), inputs)
-    assert "quantized_decomposed" not in str(traced.graph)
-    for got, wanted in zip(traced(*inputs), Both()(*inputs), strict=True):
-        assert torch.equal(got, wanted)
+def test_the_bias_of_every_linear_layer_is_stored_as_integers() -> None:
+    torch.manual_seed(0)
+    module, x = Two().eval(), torch.randn(64, 6)
+    biases = [layer.bias.detach().clone() for layer in (module.first, module.second)]
+    prepare_quantization_(module, (x,), method="static")
+    calibrate_(module, [(x,)])
+    state = convert_quantized(module).state_dict()
+    names = [name for name, tensor in state.items() if tensor.dtype == torch.int32 and tensor.ndim == 1]
+    stored = [name for name in names if f"{name}_scale" in state and name.startswith("rounded_bias")]
+    assert len(stored) == 2
+    for name, bias in zip(sorted(stored, key=lambda n: -len(state[n])), biases, strict=True):
+        step = state[f"{name}_scale"]
+        assert torch.all((state[name] * step - bias).abs() <= step / 2 * 1.001)

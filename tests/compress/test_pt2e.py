@@ -9,7 +9,6 @@ from lifecycle.compress import pt2e
 from lifecycle.compress.capture import capture, fix_evaluation_, follow_mode_
 from lifecycle.compress.fake_quantize import WeightFakeQuantize
 from lifecycle.compress.fold import fold_batch_norm_
-from lifecycle.compress.integers import dequantize, dequantize_channels, quantize
 from tests.compress.networks import EXAMPLE, Residual
 
 IMAGES = torch.randint(0, 17, (8, 1, 8, 8), dtype=torch.uint8)
@@ -39,7 +38,9 @@ def test_converting_gives_integer_weights_between_the_operators_that_exporters_k
     fold_batch_norm_(graph)
     converted = pt2e.convert_to_integers(graph)
     targets = {node.target for node in converted.graph.nodes if node.op == "call_function"}
-    assert {quantize, dequantize, dequantize_channels} <= targets
+    known = torch.ops.quantized_decomposed
+    operators = (known.quantize_per_tensor, known.dequantize_per_tensor, known.dequantize_per_channel)
+    assert {operator.default for operator in operators} <= targets
     assert not list(pt2e.fake_quantizers(converted))
     stored = [t for t in converted.state_dict().values() if t.dtype == torch.int8]
     assert len(stored) == len(scales)

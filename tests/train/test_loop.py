@@ -1,0 +1,262 @@
+"""A fit against a loop written by hand: equal to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+from torch.nn.utils import clip_grad_norm_
+from torch.utils.data import DataLoader
+
+import lifecycle as pl
+from lifecycle.train.seeding import seed_batch
+from tests.train.small import Plain, Regression, loader, quiet, same, samples, seeded
+
+EPOCHS = 3
+
+
+def by_hand(module: Regression, *, accumulate: int = 1, clip: float | None = None, batches: int = 6) -> None:
+    """What a fit does, without a trainer: AdamW and one cycle, or plain gradient descent."""
+    plain = isinstance(module, Plain)
+    parameters = list(module.parameters())
+    optimizer: torch.optim.Optimizer = (
+        torch.optim.SGD(parameters, lr=0.05) if plain else torch.optim.AdamW(parameters, lr=0.05)
+    )
+    steps = -(-batches // accumulate) * EPOCHS
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=steps)
+    if plain:
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)  # type: ignore[assignment]
+    for epoch in range(EPOCHS):
+        seed_batch(7, epoch, -1)
+        for index, (inputs, targets) in enumerate(islice(loader(shuffle=True), batches)):
+            seed_batch(7, epoch, index)
+            if index % accumulate == 0:
+                optimizer.zero_grad()
+            (mse_loss(module(inputs), targets) / accumulate).backward()  # type: ignore[no-untyped-call]
+            if (index + 1) % accumulate == 0 or index + 1 == batches:
+                if clip is not None:
+                    clip_grad_norm_(parameters, clip)
+                optimizer.step()
+                schedule.step()
+
+
+@pytest.mark.parametrize("module", [Regression, Plain])
+@pytest.mark.parametrize(
+    ("options", "hand"),
+    [
+        ({}, {}),
+        ({"accumulate_grad_batches": 2}, {"accumulate": 2}),
+        ({"accumulate_grad_batches": 4}, {"accumulate": 4}),  # windows of 4 and 2
+        ({"gradient_clip_val": 0.05}, {"clip": 0.05}),
+        ({"accumulate_grad_batches": 4, "gradient_clip_val": 0.05}, {"accumulate": 4, "clip": 0.05}),
+        ({"limit_train_batches": 5}, {"batches": 5}),
+        ({"limit_train_batches": 0.5}, {"batches": 3}),
+        ({"limit_train_batches": 5, "accumulate_grad_batches": 3}, {"batches": 5, "accumulate": 3}),
+    ],
+)
+def test_a_fit_equals_a_loop_written_by_hand(module: type[Regression], options: Any, hand: Any) -> None:
+    expected, fitted = seeded(module), seeded(module)
+    by_hand(expected, **hand)
+    trainer = quiet(max_epochs=EPOCHS, **options)
+    trainer.fit(fitted, loader(shuffle=True), loader())
+    assert same(fitted.state_dict(), expected.state_dict())
+    batches, accumulate = hand.get("batches", 6), hand.get("accumulate", 1)
+    assert trainer.global_step == EPOCHS * -(-batches // accumulate) == trainer.estimated_stepping_batches
+
+
+def test_the_options_make_a_difference() -> None:
+    results = []
+    for options in ({}, {"accumulate_grad_batches": 2}, {"gradient_clip_val": 0.05}, {"limit_train_batches": 5}):
+        module = seeded()
+        quiet(max_epochs=EPOCHS, **options).fit(module, loader(shuffle=True))
+        results.append(float(module.net[0].weight.sum()))
+    assert len(set(results)) == len(results)
+
+
+def test_a_loader_without_a_length_is_read_to_its_end() -> None:
+    class Stream:
+        def __iter__(self) -> Iterator[object]:
+            return iter(loader(shuffle=True))
+
+    expected, fitted = seeded(Plain), seeded(Plain)
+    by_hand(expected, accumulate=4)
+    trainer = quiet(max_epochs=EPOCHS, accumulate_grad_batches=4)
+    trainer.fit(fitted, Stream())
+    assert same(fitted.state_dict(), expected.state_dict())
+    assert trainer.global_step == EPOCHS * 2
+    assert trainer.estimated_stepping_batches == float("inf")
+
+
+class Order(Plain):
+    """Keeps the first input of every sample that it was trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[float] = []
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        self.seen += batch[0][:, 0].tolist()
+        return super().training_step(batch, batch_idx)
+
+
+def order(workers: int, epochs: int = 2) -> list[float]:
+    module = seeded(Order)
+    quiet(max_epochs=epochs).fit(module, loader(shuffle=True, workers=workers))
+    return module.seen  # type: ignore[return-value]
+
+
+def test_the_order_of_data_does_not_depend_on_the_number_of_workers() -> None:
+    alone = order(0)
+    assert alone[:22] != alone[22:]
+    assert sorted(alone[:22]) == sorted(alone[22:])
+    assert order(2) == alone
+
+
+def test_an_epochs_order_does_not_depend_on_what_was_drawn_before() -> None:
+    class Wasteful(Order):
+        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+            torch.rand(3)
+
+    module = seeded(Wasteful)
+    quiet(max_epochs=2).fit(module, loader(shuffle=True))
+    assert module.seen == order(0)
+
+
+def test_augmentation_of_the_loading_process_is_repeatable() -> None:
+    class Noisy(torch.utils.data.Dataset[Tensor]):
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: int) -> Tensor:
+            return torch.rand(4)
+
+    class See(Plain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[Tensor] = []
+
+        def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:  # type: ignore[override]
+            self.seen.append(batch)
+            torch.rand(batch_idx)
+            return self(batch).sum()  # type: ignore[no-any-return]
+
+    runs = []
+    for _ in range(2):
+        module = seeded(See)
+        quiet(max_epochs=2).fit(module, DataLoader(Noisy(), 2))
+        runs.append(module.seen)
+    assert same(runs[0], runs[1])
+    assert len({float(batch.sum()) for batch in runs[0]}) == 8
+
+
+def stops(hook: str) -> pl.Callback:
+    def stop(self: pl.Callback, trainer: pl.Trainer, pl_module: pl.Module, *given: object) -> None:
+        trainer.should_stop = trainer.current_epoch == 1
+
+    return type("Stops", (pl.Callback,), {hook: stop})()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("hook", ["on_validation_end", "on_train_epoch_end"])
+def test_a_fit_ends_after_the_epoch_in_which_it_is_told_to_stop(hook: str) -> None:
+    trainer = quiet(max_epochs=9, callbacks=stops(hook))
+    trainer.fit(Plain(), loader(), loader())
+    assert trainer.global_step == 2 * 6
+
+
+def test_a_stopped_trainer_can_fit_again() -> None:
+    trainer = quiet(max_epochs=2, callbacks=stops("on_train_epoch_end"))
+    for _ in range(2):
+        trainer.fit(Plain(), loader())
+        assert trainer.global_step == 2 * 6
+
+
+def returning(value: Callable[[Tensor], object]) -> Plain:
+    class Returns(Plain):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Any:
+            return value(mse_loss(self(batch[0]), batch[1]))
+
+    return seeded(Returns)  # type: ignore[return-value]
+
+
+def test_a_step_may_return_a_dictionary_with_the_loss() -> None:
+    expected, fitted = returning(lambda loss: loss), returning(lambda loss: {"loss": loss, "more": 1})
+    for module in (expected, fitted):
+        quiet().fit(module, loader())
+    assert same(fitted.state_dict(), expected.state_dict())
+
+
+def test_a_step_that_returns_none_is_skipped() -> None:
+    module = returning(lambda loss: None)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    trainer = quiet()
+    trainer.fit(module, loader())
+    assert same(module.state_dict(), before)
+    assert trainer.global_step == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (lambda loss: float(loss), r"^training_step returned float; allowed: a tensor, a dictionary with 'loss', None$"),
+        (lambda loss: {"los": loss}, r"^training_step returned a dictionary without 'loss'; it has: los$"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_refused(value: Callable[[Tensor], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        quiet().fit(returning(value), loader())
+
+
+def test_without_an_optimizer_nothing_is_trained() -> None:
+    class Frozen(Plain):
+        def configure_optimizers(self) -> object:
+            return None
+
+    module = seeded(Frozen)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    trainer = quiet()
+    trainer.fit(module, loader())
+    assert same(module.state_dict(), before)
+    assert float(trainer.callback_metrics["train_loss"]) > 0
+
+
+def test_parts_in_evaluation_mode_stay_so() -> None:
+    seen = []
+
+    class Backbone(Plain):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net[0].eval()
+
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            seen.append((self.training, self.net.training, self.net[0].training))
+            return super().training_step(batch, batch_idx)
+
+    quiet(max_epochs=2, limit_train_batches=1).fit(Backbone(), loader(), loader())
+    assert seen == [(True, True, False)] * 2
+
+
+def test_a_module_in_evaluation_mode_is_put_into_training_mode() -> None:
+    seen = []
+
+    class See(Plain):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            seen.append(all(part.training for part in self.modules()))
+            return super().training_step(batch, batch_idx)
+
+    module = See()
+    module.eval()
+    quiet(limit_train_batches=1).fit(module, loader())
+    assert seen == [True]
+
+
+def test_samples_of_the_last_batch_weigh_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = mse_loss(seeded(Plain)(samples().tensors[0]), samples().tensors[1])
+    module = seeded(Plain, lr=0.0)
+    trainer = quiet()
+    trainer.fit(module, loader())
+    assert float(trainer.callback_metrics["train_loss"]) == pytest.approx(float(whole), rel=1e-6)
