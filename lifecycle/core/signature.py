@@ -92,8 +92,9 @@ class Signature:
             spec.check(arrays[spec.name])
             for axis, size in zip(spec.shape, arrays[spec.name].shape, strict=True):
                 if isinstance(axis, str) and sizes.setdefault(axis, size) != size:
+                    other = sizes[axis]
                     raise UsageError(
-                        f"input '{spec.name}': axis '{axis}' is {size} here, {sizes[axis]} in another input"
+                        f"input '{spec.name}': axis '{axis}' is {size} here and {other} in another input"
                     )
 
     def to_json(self) -> dict[str, JSON]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
 
 import lifecycle as pl
@@ -22,15 +23,14 @@ EPOCHS = 3
 
 def by_hand(module: Regression, *, accumulate: int = 1, clip: float | None = None, batches: int = 6) -> None:
     """What a fit does, without a trainer: AdamW and one cycle, or plain gradient descent."""
-    plain = isinstance(module, Plain)
     parameters = list(module.parameters())
-    optimizer: torch.optim.Optimizer = (
-        torch.optim.SGD(parameters, lr=0.05) if plain else torch.optim.AdamW(parameters, lr=0.05)
-    )
     steps = -(-batches // accumulate) * EPOCHS
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=steps)
-    if plain:
-        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)  # type: ignore[assignment]
+    if isinstance(module, Plain):
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(parameters, lr=0.05)
+        schedule: LRScheduler = ConstantLR(optimizer, factor=1.0)
+    else:
+        optimizer = torch.optim.AdamW(parameters, lr=0.05)
+        schedule = OneCycleLR(optimizer, max_lr=0.05, total_steps=steps)
     for epoch in range(EPOCHS):
         seed_batch(7, epoch, -1)
         for index, (inputs, targets) in enumerate(islice(loader(shuffle=True), batches)):
@@ -204,7 +204,7 @@ def test_a_step_that_returns_none_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (lambda loss: float(loss), r"^training_step returned float; allowed: a tensor, a dictionary with 'loss', None$"),
+        (lambda loss: loss.item(), r"^training_step returned float; allowed: a tensor, a dictionary with 'loss', None$"),
         (lambda loss: {"los": loss}, r"^training_step returned a dictionary without 'loss'; it has: los$"),
     ],
 )
