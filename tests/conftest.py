@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from unittest.mock import patch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,13 @@ def client(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     shutil.copy(empty_store, workspace.path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     return connect(workspace, {})
+
+
+@pytest.fixture(autouse=True)
+def environment_put_back() -> Iterator[None]:
+    """MLflow writes its store's address into the environment, which processes of later tests would inherit."""
+    with patch.dict(os.environ):
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -51,7 +51,12 @@ def snapshot(
         "pytorch-lightning_version": FORMAT_VERSION,
         "state_dict": module.state_dict(),
         "loops": {
-            "lifecycle": {"counters": state.counters(), "seed": seed, "metrics": dict(state.callback_metrics)}
+            "lifecycle": {
+                "counters": state.counters(),
+                "seed": seed,
+                # Copies: a loss may lie in a larger storage, whose other bytes would be written too.
+                "metrics": {name: value.clone() for name, value in state.callback_metrics.items()},
+            }
         },
         "callbacks": {c.state_key: c.state_dict() for c in callbacks if c.state_dict()},
         "optimizer_states": [optimizer.state_dict()] if optimizer else [],

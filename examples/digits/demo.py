@@ -20,6 +20,8 @@ SHADES = " .:-=+*#%@"
 def main() -> None:
     """Run, promote, serve, ask, stop."""
     os.environ["LIFECYCLE_WORKSPACE"] = str(WORKSPACE)
+    # Images of 8×8 are too small to be worth sharing among cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     command("run", str((HERE / "pipeline.yaml").relative_to(Path.cwd())))
     command("promote", "digits")
     with socket.socket() as probe:

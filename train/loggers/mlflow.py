@@ -29,6 +29,7 @@ class MLFlowLogger:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client = client
         self.run_id = run_id
+        self._last_step = 0
 
     def log_params(self, params: Mapping[str, JSON]) -> None:
         """Record options; what is not text is written as JSON."""
@@ -42,13 +43,17 @@ class MLFlowLogger:
             self.client.log_batch(self.run_id, params=entries[start : start + 100])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers at a step of training; those that are not finite are left out."""
+        """Record numbers at a step of training; those that are not finite are left out.
+
+        Without a step they stand at the last one: MLflow shows the value of the highest step, and what is
+        said of a run when it has ended is to be that value.
+        """
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        entries = [
-            Metric(name, value, now, step or 0) for name, value in metrics.items() if math.isfinite(value)
-        ]
+        at = self._last_step if step is None else step
+        self._last_step = max(self._last_step, at)
+        entries = [Metric(name, value, now, at) for name, value in metrics.items() if math.isfinite(value)]
         for start in range(0, len(entries), 1000):
             self.client.log_batch(self.run_id, metrics=entries[start : start + 1000])
 

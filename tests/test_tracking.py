@@ -1,0 +1,202 @@
+"""Against real SQLite stores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.tracking import Experiment, PipelineRun, connect, find_registry, open_experiment
+from lifecycle.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.mktemp("project") / ".lifecycle")
+
+
+@pytest.fixture(scope="module")
+def client(workspace: Workspace) -> MlflowClient:
+    return connect(workspace, {})
+
+
+@pytest.fixture
+def experiment(client: MlflowClient, workspace: Workspace, request: pytest.FixtureRequest) -> Experiment:
+    """One of its own for each test."""
+    return open_experiment(client, request.node.name.replace("[", "-").rstrip("]"), workspace)
+
+
+def status(experiment: Experiment, run_id: str) -> str:
+    return str(experiment.client.get_run(run_id).info.status)
+
+
+def test_the_default_store_lies_in_the_workspace(client: MlflowClient, workspace: Workspace) -> None:
+    assert client.tracking_uri == f"sqlite:///{workspace.path}/mlflow.db"
+    assert (workspace.path / "mlflow.db").is_file()
+
+
+def test_the_files_of_an_experiment_lie_beside_it(experiment: Experiment, workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("x")
+    with experiment.run("export", {}) as log:
+        log.log_artifacts(tmp_path, "bundle")
+    run = experiment.client.get_run(log.run_id)
+    name = experiment.client.get_experiment(experiment.id).name
+    assert run.info.artifact_uri.startswith((workspace.path / "mlartifacts" / name).as_uri())
+    assert [file.path for file in experiment.client.list_artifacts(log.run_id, "bundle")] == ["bundle/model.onnx"]
+
+
+def test_an_experiment_is_opened_again_by_its_name(experiment: Experiment, workspace: Workspace) -> None:
+    name = experiment.client.get_experiment(experiment.id).name
+    assert open_experiment(experiment.client, name, workspace) == experiment
+
+
+def test_a_run_that_ends_is_finished(experiment: Experiment) -> None:
+    with experiment.run("pipeline", {"note": "x"}) as log:
+        assert status(experiment, log.run_id) == "RUNNING"
+    run = experiment.client.get_run(log.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "pipeline"
+    assert run.data.tags["note"] == "x"
+
+
+class Terminated(BaseException):
+    """As the command line raises on SIGTERM."""
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("x"), "FAILED"),
+        (UsageError("x"), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (Terminated(), "KILLED"),
+        (SystemExit(3), "KILLED"),
+    ],
+)
+def test_a_run_that_is_broken_off_says_so(experiment: Experiment, error: BaseException, expected: str) -> None:
+    with pytest.raises(type(error)), experiment.run("stage", {}) as log:
+        raise error
+    assert status(experiment, log.run_id) == expected
+
+
+def test_a_stage_is_a_child_whose_failure_fails_its_parent(experiment: Experiment) -> None:
+    children = []
+    with pytest.raises(RuntimeError), experiment.run("pipeline", {}) as parent:
+        run = PipelineRun(experiment, parent)
+        for name in ("train", "prune"):
+            with run.stage(name) as child:
+                children.append(child.run_id)  # type: ignore[attr-defined]
+                child.log_metrics({"val_acc": 0.5}, step=3)
+                if name == "prune":
+                    raise RuntimeError
+    found = experiment.client.search_runs([experiment.id], f"tags.`mlflow.parentRunId` = '{parent.run_id}'")
+    stages = {run.info.run_id: (run.data.tags["lifecycle.stage"], run.info.status) for run in found}
+    assert stages == {children[0]: ("train", "FINISHED"), children[1]: ("prune", "FAILED")}
+    assert status(experiment, parent.run_id) == "FAILED"
+
+
+def test_a_killed_run_is_reaped_and_no_other(experiment: Experiment, tmp_path: Path) -> None:
+    def left_running(owner: str) -> str:
+        tags = {"lifecycle.workspace": owner}
+        return str(experiment.client.create_run(experiment.id, tags=tags).info.run_id)
+
+    mine, others = left_running(experiment.owner), left_running("another workspace")
+    with experiment.run("done", {}) as done:
+        pass
+    assert experiment.reap() == 1
+    assert [status(experiment, run_id) for run_id in (mine, others, done.run_id)] == ["KILLED", "RUNNING", "FINISHED"]
+    assert experiment.reap() == 0
+
+
+def test_a_run_of_a_process_that_was_killed_is_reaped(experiment: Experiment, workspace: Workspace) -> None:
+    name = experiment.client.get_experiment(experiment.id).name
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from lifecycle.tracking import connect, open_experiment\n"
+        "from lifecycle.workspace import Workspace\n"
+        "workspace = Workspace(Path(sys.argv[1]))\n"
+        "with open_experiment(connect(workspace, {}), sys.argv[2], workspace).run('pipeline', {}):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(workspace.path), name], cwd=ROOT, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    (run,) = experiment.client.search_runs([experiment.id])
+    assert run.info.status == "RUNNING"
+    assert experiment.reap() == 1
+    assert status(experiment, run.info.run_id) == "KILLED"
+
+
+def test_four_processes_may_touch_an_empty_store_at_once(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from lifecycle.tracking import connect, open_experiment\n"
+        "from lifecycle.workspace import Workspace\n"
+        "import mlflow.tracking\n"
+        "folder = Path(sys.argv[1])\n"
+        "(folder / f'ready-{sys.argv[2]}').touch()\n"
+        "while len(list(folder.glob('ready-*'))) < 4:\n"
+        "    time.sleep(0.01)\n"
+        "workspace = Workspace(folder / '.lifecycle')\n"
+        "with open_experiment(connect(workspace, {}), 'digits', workspace).run(sys.argv[2], {}):\n"
+        "    pass\n"
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path), str(number)],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    errors = [process.communicate(timeout=240)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0, 0], errors
+    client = connect(Workspace(tmp_path / ".lifecycle"), {})
+    (experiment,) = [found for found in client.search_experiments() if found.name == "digits"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.run_name for run in runs) == ["0", "1", "2", "3"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len({run.data.tags["lifecycle.workspace"] for run in runs}) == 1
+
+
+def test_a_store_that_cannot_be_reached_says_what_to_check(workspace: Workspace) -> None:
+    environment = {"MLFLOW_TRACKING_URI": "nonsense://nowhere"}
+    with pytest.raises(LifecycleError, match=r"^MLflow at nonsense://nowhere cannot be used: ") as caught:
+        connect(workspace, environment)
+    assert "Check MLFLOW_TRACKING_URI" in caught.value.hint
+
+
+def test_a_tracking_server_serves_without_a_workspace(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environment = {"MLFLOW_TRACKING_URI": client.tracking_uri, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    found, served = find_registry(None, environment)
+    assert found.tracking_uri == client.tracking_uri
+    assert served == tmp_path / "cache" / "lifecycle" / "served"
+
+
+def test_without_server_and_workspace_there_is_no_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="^no workspace: "):
+        find_registry(None, {})
+
+
+def test_a_workspace_that_is_named_has_its_registry(client: MlflowClient, workspace: Workspace) -> None:
+    found, served = find_registry(workspace.path, {})
+    assert found.tracking_uri == client.tracking_uri
+    assert served == workspace.path / "served"
+
+
+def test_pickles_are_not_loaded_once_connected(client: MlflowClient) -> None:
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
