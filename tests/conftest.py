@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from unittest.mock import patch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,10 +63,11 @@ def client(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(autouse=True)
-def environment_put_back() -> Iterator[None]:
-    """MLflow writes its store's address into the environment, which processes of later tests would inherit."""
-    with patch.dict(os.environ):
-        yield
+def no_store_of_an_earlier_test() -> Iterator[None]:
+    """MLflow writes its store's address into the environment, which processes of later tests inherit."""
+    yield
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""The trainer's resume file: one ``.ckpt`` with Lightning's eight top-level keys, which runs no code when read.
+"""The resume file: one ``.ckpt`` with Lightning's eight top-level keys, tensors and plain values alone.
 
 What exact resume needs beyond Lightning lies below ``loops``.
 """

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
+from lifecycle.core.errors import UsageError
 from lifecycle.train.seeding import seed_batch
 
 if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
 
 Loader = Iterable[object]
+Limit = int | float
 
 
 class DataModule:
@@ -38,19 +41,19 @@ class DataModule:
 
     def train_dataloader(self) -> Loader:
         """Batches to train on."""
-        raise NotImplementedError(_missing(self, "train_dataloader"))
+        raise UsageError(_missing(self, "train_dataloader"))
 
     def val_dataloader(self) -> Loader:
         """Batches to choose models by."""
-        raise NotImplementedError(_missing(self, "val_dataloader"))
+        raise UsageError(_missing(self, "val_dataloader"))
 
     def test_dataloader(self) -> Loader:
         """Batches to judge the chosen model by, once."""
-        raise NotImplementedError(_missing(self, "test_dataloader"))
+        raise UsageError(_missing(self, "test_dataloader"))
 
     def predict_dataloader(self) -> Loader:
         """Batches without labels."""
-        raise NotImplementedError(_missing(self, "predict_dataloader"))
+        raise UsageError(_missing(self, "predict_dataloader"))
 
     def fingerprint(self) -> str | None:
         """A text that changes when the data does; None has it computed from what the loaders give."""
@@ -107,27 +110,69 @@ def batch_size(batch: object) -> int:
     return int(first.shape[0]) if first is not None and first.ndim else 1
 
 
-def limited(loader: Loader, limit: int | float) -> tuple[Loader, int | None]:
+def loader_of(given: Loader | None, datamodule: DataModule | None, name: str) -> Loader:
+    """What was passed to a verb, or the data module's loader of that name.
+
+    Raises:
+        UsageError: there is neither, or a data module was passed as a loader.
+    """
+    if isinstance(given, DataModule):
+        raise UsageError(f"a {type(given).__name__} is a DataModule: pass it as datamodule=…")
+    if given is not None:
+        return given
+    if datamodule is None:
+        raise UsageError(f"there is nothing to iterate over: pass a {name} or datamodule=…")
+    return cast("Loader", getattr(datamodule, name)())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many batches of each split are read: a number, or as a float a fraction of them.
+
+    Raises:
+        UsageError: a limit is neither.
+    """
+
+    train: Limit = 1.0
+    val: Limit = 1.0
+    test: Limit = 1.0
+    predict: Limit = 1.0
+
+    def __post_init__(self) -> None:
+        for split, limit in vars(self).items():
+            if limit < 0 or (isinstance(limit, float) and limit > 1):
+                raise UsageError(
+                    f"Trainer(limit_{split}_batches={limit}): expected a whole number of batches, "
+                    "or a fraction of them from 0.0 to 1.0"
+                )
+
+    def apply(self, split: str, loader: Loader) -> tuple[Loader, int | None]:
+        """The loader of a split as `limited` gives it."""
+        return limited(loader, getattr(self, split))
+
+
+def limited(loader: Loader, limit: Limit) -> tuple[Loader, int | None]:
     """At most `limit` batches (a float is a fraction of them), and how many there will be if it is known.
 
     Returns:
         Something to iterate over anew each epoch, and its length; None for an iterable without one.
+
+    Raises:
+        UsageError: a fraction of an unknown number, or of less than one batch.
     """
     length = len(loader) if isinstance(loader, Sized) else None
     if limit == 1.0 and isinstance(limit, float):
         return loader, length
-    if isinstance(limit, float):
-        if length is None:
-            raise ValueError(
-                f"a fraction of the batches ({limit}) needs a loader with a length; give a number"
-            )
-        count = int(length * limit)
-        if limit and length and not count:
-            raise ValueError(
-                f"{limit} of {length} batches is less than one; give a greater fraction, or a number"
-            )
-    else:
+    if not isinstance(limit, float):
         count = limit if length is None else min(limit, length)
+        return _First(loader, count), count
+    if length is None:
+        raise UsageError(f"a fraction of the batches ({limit}) needs a loader with a length; give a number")
+    count = int(length * limit)
+    if limit and length and not count:
+        raise UsageError(
+            f"{limit} of {length} batches is less than one; give a greater fraction, or a number"
+        )
     return _First(loader, count), count
 
 

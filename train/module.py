@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lifecycle.core.errors import UsageError
 from lifecycle.train.hparams import HyperParameters, accepted, init_arguments
 from lifecycle.train.metrics import Logbook, Reduction
 
@@ -41,19 +42,23 @@ class Module(nn.Module):
         self._hparams = HyperParameters()
         self._logbook: Logbook | None = None
 
+    def __getstate__(self) -> dict[str, object]:
+        """What a copy takes over: it belongs to no trainer."""
+        return {**self.__dict__, "trainer": None, "_logbook": None}
+
     # What a user writes
 
     def training_step(self, *args: Any, **kwargs: Any) -> StepOutput:
         """Return the loss of ``(batch, batch_idx)``, a dictionary with a ``"loss"``, or None to skip it."""
-        raise NotImplementedError(_missing(self, "training_step(self, batch, batch_idx)", "return the loss"))
+        raise UsageError(_missing(self, "training_step(self, batch, batch_idx)", "return the loss"))
 
     def validation_step(self, *args: Any, **kwargs: Any) -> StepOutput:
         """Score ``(batch, batch_idx)`` of the validation split; log with `log`."""
-        raise NotImplementedError(_missing(self, "validation_step(self, batch, batch_idx)", "log a metric"))
+        raise UsageError(_missing(self, "validation_step(self, batch, batch_idx)", "log a metric"))
 
     def test_step(self, *args: Any, **kwargs: Any) -> StepOutput:
         """Score ``(batch, batch_idx)`` of the test split; log with `log`."""
-        raise NotImplementedError(_missing(self, "test_step(self, batch, batch_idx)", "log a metric"))
+        raise UsageError(_missing(self, "test_step(self, batch, batch_idx)", "log a metric"))
 
     def predict_step(self, *args: Any, **kwargs: Any) -> object:
         """Answer for ``(batch, batch_idx)``; by default what `forward` gives for the batch."""
@@ -61,7 +66,7 @@ class Module(nn.Module):
 
     def configure_optimizers(self) -> object:
         """The optimizer and its schedulers, in one of the shapes that `lifecycle.train.optim` lists."""
-        raise NotImplementedError(
+        raise UsageError(
             _missing(self, "configure_optimizers(self)", "return torch.optim.AdamW(self.parameters())")
         )
 

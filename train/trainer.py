@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,19 +11,18 @@ from torch import Tensor
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import NullTracker, Tracker
 from lifecycle.train.callbacks.base import Callback
+from lifecycle.train.callbacks.defaults import with_defaults
 from lifecycle.train.callbacks.model_checkpoint import ModelCheckpoint
-from lifecycle.train.callbacks.progress import ProgressBar
 from lifecycle.train.checkpoint import load_ckpt, restore, save_ckpt, snapshot
-from lifecycle.train.data import DataModule, Loader, has_loader, limited
+from lifecycle.train.data import DataModule, Limit, Limits, Loader, has_loader, loader_of
 from lifecycle.train.evaluate import Kind, evaluate
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.loop import FitLoop
 from lifecycle.train.metrics import as_floats
 from lifecycle.train.module import Module
 from lifecycle.train.optim import Optimization, optimization
+from lifecycle.train.session import session
 from lifecycle.train.state import FitState
-
-Limit = int | float
 
 
 class Trainer:
@@ -76,18 +73,12 @@ class Trainer:
         ):
             if value < 1:
                 raise UsageError(f"Trainer({name}={value}): expected a whole number of at least 1")
-        self._limits: dict[str, Limit] = {
-            "train": limit_train_batches,
-            "val": limit_val_batches,
-            "test": limit_test_batches,
-            "predict": limit_predict_batches,
-        }
-        for split, limit in self._limits.items():
-            if limit < 0 or (isinstance(limit, float) and limit > 1):
-                raise UsageError(
-                    f"Trainer(limit_{split}_batches={limit}): expected a whole number of batches, "
-                    "or a fraction of them from 0.0 to 1.0"
-                )
+        self._limits = Limits(
+            train=limit_train_batches,
+            val=limit_val_batches,
+            test=limit_test_batches,
+            predict=limit_predict_batches,
+        )
         self.max_epochs = max_epochs
         self.logger: Tracker = logger if logger and logger is not True else NullTracker()
         self.default_root_dir = Path(default_root_dir or ".")
@@ -95,7 +86,7 @@ class Trainer:
         self.accumulate_grad_batches = accumulate_grad_batches
         self.gradient_clip_val = gradient_clip_val
         self.deterministic = deterministic
-        self.callbacks = _callbacks(callbacks, checkpoint=enable_checkpointing, bar=enable_progress_bar)
+        self.callbacks = with_defaults(callbacks, checkpoint=enable_checkpointing, bar=enable_progress_bar)
         self.num_training_batches: int | None = None
         self._state = FitState(log_every_n_steps=log_every_n_steps)
         self._module: Module | None = None
@@ -124,9 +115,9 @@ class Trainer:
         """
         self._state = FitState(log_every_n_steps=self._state.log_every_n_steps)
         self._seed = torch.initial_seed()
-        with self._session(model, datamodule, "fit") as hooks:
-            loader, self.num_training_batches = limited(
-                _loader(train_dataloaders, datamodule, "train_dataloader"), self._limits["train"]
+        with session(self, model, datamodule, "fit") as hooks:
+            loader, self.num_training_batches = self._limits.apply(
+                "train", loader_of(train_dataloaders, datamodule, "train_dataloader")
             )
             validate = self._validation(model, hooks, val_dataloaders, datamodule)
             self._optimization = optimization(model.configure_optimizers())
@@ -148,33 +139,46 @@ class Trainer:
             ).run()
 
     def validate(
-        self, model: Module, dataloaders: Loader | None = None, *, datamodule: DataModule | None = None
+        self,
+        model: Module | None = None,
+        dataloaders: Loader | None = None,
+        *,
+        datamodule: DataModule | None = None,
     ) -> list[dict[str, float]]:
-        """Run ``validation_step`` over the validation split; returns its metrics."""
+        """Metrics of ``validation_step`` over the validation split; of the last module if none is passed."""
         return self._evaluate(model, dataloaders, datamodule, "validation")
 
     def test(
-        self, model: Module, dataloaders: Loader | None = None, *, datamodule: DataModule | None = None
+        self,
+        model: Module | None = None,
+        dataloaders: Loader | None = None,
+        *,
+        datamodule: DataModule | None = None,
     ) -> list[dict[str, float]]:
-        """Run ``test_step`` over the test split; returns its metrics."""
+        """Metrics of ``test_step`` over the test split; of the last module if none is passed."""
         return self._evaluate(model, dataloaders, datamodule, "test")
 
     def predict(
-        self, model: Module, dataloaders: Loader | None = None, *, datamodule: DataModule | None = None
+        self,
+        model: Module | None = None,
+        dataloaders: Loader | None = None,
+        *,
+        datamodule: DataModule | None = None,
     ) -> list[object]:
         """Run ``predict_step``; returns what it gave for each batch."""
-        with self._session(model, datamodule, "predict") as hooks:
-            loader = _loader(dataloaders, datamodule, "predict_dataloader")
-            _, predictions = evaluate(model, hooks, limited(loader, self._limits["predict"])[0], "predict")
+        model = self._given_or_last(model)
+        with session(self, model, datamodule, "predict") as hooks:
+            loader = loader_of(dataloaders, datamodule, "predict_dataloader")
+            _, predictions = evaluate(model, hooks, self._limits.apply("predict", loader)[0], "predict")
             hooks.call("on_predict_end")
             return predictions
 
     def save_checkpoint(self, filepath: str | Path) -> None:
-        """Write the state of the fit at work as a ``.ckpt``."""
-        assert self._module is not None, "there is no fit at work"
-        content = snapshot(self._module, self._optimization, self._state, self.callbacks, self._seed)
+        """Write the state of the fit at work, or of the last one, as a ``.ckpt``."""
+        module = self._given_or_last(None)
+        content = snapshot(module, self._optimization, self._state, self.callbacks, self._seed)
         for callback in self.callbacks:
-            callback.on_save_checkpoint(self, self._module, content)
+            callback.on_save_checkpoint(self, module, content)
         save_ckpt(Path(filepath), content)
 
     # What callbacks and users may ask
@@ -215,7 +219,7 @@ class Trainer:
 
     @property
     def lightning_module(self) -> Module | None:
-        """The module at work."""
+        """The module at work, or the last that was."""
         return self._module
 
     @property
@@ -237,36 +241,15 @@ class Trainer:
 
     # How the verbs are made
 
-    @contextmanager
-    def _session(self, model: Module, datamodule: DataModule | None, stage: str) -> Iterator[Hooks]:
-        """Set everyone up for a stage, and tear down whatever happens."""
-        for name in ("trainer", "_hparams", "_logbook"):
-            if not hasattr(model, name):
-                raise UsageError(f"{type(model).__name__}.__init__ must call super().__init__() first")
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        self._module, model.trainer = model, self
-        hooks = Hooks(self, model, self.callbacks)
-        try:
-            torch.use_deterministic_algorithms(self.deterministic or deterministic)
-            if datamodule is not None:
-                datamodule.trainer = self
-                datamodule.prepare_data()
-                datamodule.setup(stage)
-            hooks.call("setup", stage)
-            yield hooks
-            if datamodule is not None:
-                datamodule.teardown(stage)
-            hooks.call("teardown", stage)
-        except BaseException as error:
-            for callback in self.callbacks:
-                callback.on_exception(self, model, error)
-            raise
-        finally:
-            torch.use_deterministic_algorithms(deterministic)
-            model._logbook = None
-            model.trainer = self._module = None
-            if datamodule is not None:
-                datamodule.trainer = None
+    def attach(self, module: Module) -> None:
+        """Take a module on: called when a verb begins."""
+        self._module, module.trainer = module, self
+
+    def _given_or_last(self, model: Module | None) -> Module:
+        module = model or self._module
+        if module is None:
+            raise UsageError("there is no module yet: pass one, or fit one first")
+        return module
 
     def _validation(
         self, model: Module, hooks: Hooks, loaders: Loader | None, datamodule: DataModule | None
@@ -275,7 +258,7 @@ class Trainer:
         wanted = loaders is not None or (datamodule is not None and has_loader(datamodule, "val_dataloader"))
         if not wanted or type(model).validation_step is Module.validation_step:
             return lambda: None
-        loader, num_batches = limited(_loader(loaders, datamodule, "val_dataloader"), self._limits["val"])
+        loader, num_batches = self._limits.apply("val", loader_of(loaders, datamodule, "val_dataloader"))
         if num_batches == 0:
             return lambda: None
 
@@ -286,12 +269,13 @@ class Trainer:
         return validate
 
     def _evaluate(
-        self, model: Module, loaders: Loader | None, datamodule: DataModule | None, kind: Kind
+        self, model: Module | None, loaders: Loader | None, datamodule: DataModule | None, kind: Kind
     ) -> list[dict[str, float]]:
+        model = self._given_or_last(model)
         short = "val" if kind == "validation" else kind
         stage = "validate" if kind == "validation" else kind
-        with self._session(model, datamodule, stage) as hooks:
-            loader, _ = limited(_loader(loaders, datamodule, f"{short}_dataloader"), self._limits[short])
+        with session(self, model, datamodule, stage) as hooks:
+            loader, _ = self._limits.apply(short, loader_of(loaders, datamodule, f"{short}_dataloader"))
             return [as_floats(self._pass(model, hooks, loader, kind))]
 
     def _pass(self, model: Module, hooks: Hooks, loader: Loader, kind: Kind) -> dict[str, Tensor]:
@@ -311,32 +295,11 @@ class Trainer:
     def _resume(self, model: Module, ckpt_path: str | Path) -> None:
         path = Path(ckpt_path)
         if ckpt_path == "last":
-            folder = next(
-                (c.dirpath for c in self.callbacks if isinstance(c, ModelCheckpoint) and c.dirpath), None
-            )
-            if folder is None or not (folder / "last.ckpt").is_file():
+            newest = self.checkpoint_callback.newest() if self.checkpoint_callback else None
+            if newest is None:
                 return
-            path = folder / "last.ckpt"
+            path = newest
         content = load_ckpt(path)
         for callback in self.callbacks:
             callback.on_load_checkpoint(self, model, content)
         self._seed = restore(content, model, self._optimization, self._state, self.callbacks)
-
-
-def _callbacks(given: Callback | Sequence[Callback] | None, *, checkpoint: bool, bar: bool) -> list[Callback]:
-    found = [given] if isinstance(given, Callback) else list(given or ())
-    if bar and not any(isinstance(c, ProgressBar) for c in found):
-        found.append(ProgressBar())
-    if checkpoint and not any(isinstance(c, ModelCheckpoint) for c in found):
-        found.append(ModelCheckpoint())
-    return found
-
-
-def _loader(given: Loader | None, datamodule: DataModule | None, name: str) -> Loader:
-    if given is not None and isinstance(given, DataModule):
-        raise UsageError(f"a {type(given).__name__} is a DataModule: pass it as datamodule=…")
-    if given is not None:
-        return given
-    if datamodule is None:
-        raise UsageError(f"there is nothing to iterate over: pass a {name} or datamodule=…")
-    return cast("Loader", getattr(datamodule, name)())

@@ -90,7 +90,9 @@ class Recorder:
 
 def quiet(**options: Any) -> pl.Trainer:
     """A trainer that writes and shows nothing unless told to."""
-    return pl.Trainer(**{"enable_checkpointing": False, "enable_progress_bar": False, "max_epochs": 1, **options})
+    return pl.Trainer(
+        **{"enable_checkpointing": False, "enable_progress_bar": False, "max_epochs": 1, **options}
+    )
 
 
 def seeded(module: type[Regression] = Regression, **arguments: Any) -> Regression:

@@ -15,7 +15,13 @@ from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import ArtifactError, UsageError
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Project
-from lifecycle.train.artifact import make_module, open_checkpoint, read_recipe, unique_tensors, write_checkpoint
+from lifecycle.train.artifact import (
+    make_module,
+    open_checkpoint,
+    read_recipe,
+    unique_tensors,
+    write_checkpoint,
+)
 
 ROOT = Path(__file__).parents[2]
 MODEL = """\
@@ -53,7 +59,9 @@ def project(tmp_path: Path) -> Project:
     root.mkdir()
     (root / "model.py").write_text(MODEL)
     (root / "layers.py").write_text("def scale(x):\n    return 2 * x\n")
-    (root / "data.py").write_text("import lifecycle as pl\nimport paths\n\n\nclass Data(pl.DataModule):\n    pass\n")
+    (root / "data.py").write_text(
+        "import lifecycle as pl\nimport paths\n\n\nclass Data(pl.DataModule):\n    pass\n"
+    )
     (root / "paths.py").write_text("here = 1\n")
     (root / "unrelated.py").write_text("")
     return Project(
@@ -82,11 +90,15 @@ def answer(module: pl.Module) -> torch.Tensor:
         return module.eval()(INPUTS)  # type: ignore[no-any-return]
 
 
-def test_a_checkpoint_rebuilds_the_module_to_the_bit_in_another_process(tmp_path: Path, project: Project) -> None:
+def test_a_checkpoint_rebuilds_the_module_to_the_bit_in_another_process(
+    tmp_path: Path, project: Project
+) -> None:
     module = trained(project)
     write_checkpoint(module, tmp_path / "kept", project=project)
     expected = answer(module)
-    (project.root / "layers.py").write_text("def scale(x):\n    return 3 * x\n")  # an edit meets no old weights
+    (project.root / "layers.py").write_text(
+        "def scale(x):\n    return 3 * x\n"
+    )  # an edit meets no old weights
     script = (
         "import sys, torch; from pathlib import Path\n"
         "from lifecycle.core.artifact import open_artifact\n"
@@ -110,9 +122,16 @@ def test_a_checkpoint_holds_weights_recipe_signature_and_code(tmp_path: Path, pr
     parent = write_checkpoint(trained(project), tmp_path / "parent", project=project)
     edits: list[dict[str, JSON]] = [{"edit": "quantize", "method": "static"}]
     artifact = write_checkpoint(
-        trained(project), tmp_path / "kept", project=project, edits=edits, parent=parent, facts={"val_acc": 0.5}
+        trained(project),
+        tmp_path / "kept",
+        project=project,
+        edits=edits,
+        parent=parent,
+        facts={"val_acc": 0.5},
     )
-    assert sorted(p.relative_to(artifact.path).as_posix() for p in artifact.path.rglob("*") if p.is_file()) == [
+    assert sorted(
+        p.relative_to(artifact.path).as_posix() for p in artifact.path.rglob("*") if p.is_file()
+    ) == [
         "code/data.py",
         "code/layers.py",
         "code/model.py",
@@ -184,16 +203,21 @@ def rewritten(artifact: Artifact, into: Path, name: str, content: bytes) -> Arti
             if file.is_file() and file.name not in ("manifest.json", "facts.json"):
                 copy = draft.path / file.relative_to(artifact.path)
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(content if copy.relative_to(draft.path).as_posix() == name else file.read_bytes())
+                copy.write_bytes(
+                    content if copy.relative_to(draft.path).as_posix() == name else file.read_bytes()
+                )
         return draft.seal("checkpoint")
 
 
 def test_weights_of_another_module_are_refused(tmp_path: Path, project: Project) -> None:
     artifact = write_checkpoint(trained(project), tmp_path / "kept", project=project)
     save_file({"encoder.weight": torch.zeros(1), "alien": torch.zeros(1)}, tmp_path / "weights")
-    wrong = rewritten(artifact, tmp_path / "wrong", "weights.safetensors", (tmp_path / "weights").read_bytes())
+    wrong = rewritten(
+        artifact, tmp_path / "wrong", "weights.safetensors", (tmp_path / "weights").read_bytes()
+    )
     with pytest.raises(
-        ArtifactError, match=r"wrong: weights do not belong to the recipe's module; differing: again.bias, alien, "
+        ArtifactError,
+        match=r"wrong: weights do not belong to the recipe's module; differing: again.bias, alien, ",
     ):
         open_checkpoint(wrong)
 
@@ -202,7 +226,11 @@ def test_weights_of_another_module_are_refused(tmp_path: Path, project: Project)
     ("change", "error", "message"),
     [
         ({"format": 2}, ArtifactError, r"wrong: recipe of format 2; this version reads 1$"),
-        ({"edits": [{"edit": "prune"}]}, UsageError, r"^no edit is called 'prune': did you mean 'prune_channels'\?"),
+        (
+            {"edits": [{"edit": "prune"}]},
+            UsageError,
+            r"^no edit is called 'prune': did you mean 'prune_channels'\?",
+        ),
         (
             {"model": {"reference": "model.py:Tied", "args": {"widht": 3}}},
             UsageError,

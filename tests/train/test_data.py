@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import lifecycle as pl
+from lifecycle.core.errors import UsageError
 from lifecycle.train.data import batch_size, fingerprint, has_loader, limited, tensors
 from tests.train.small import Plain, loader, quiet
 
@@ -47,7 +48,9 @@ def test_a_limited_loader_can_be_iterated_over_again_and_again() -> None:
 class Data(pl.DataModule):
     """Data made of a number; only training and test."""
 
-    def __init__(self, number: float = 0.0, *, dtype: torch.dtype = torch.float32, declared: str | None = None) -> None:
+    def __init__(
+        self, number: float = 0.0, *, dtype: torch.dtype = torch.float32, declared: str | None = None
+    ) -> None:
         self.number = number
         self.dtype = dtype
         self.declared = declared
@@ -118,7 +121,7 @@ def test_loaders_that_a_user_wrote_are_known() -> None:
 def test_a_loader_that_is_needed_and_not_there_is_asked_for(verb: str, split: str) -> None:
     name = f"{split}_dataloader"
     with pytest.raises(
-        NotImplementedError, match=rf"^Data defines no {name}; add `def {name}\(self\): return DataLoader\(...\)`$"
+        UsageError, match=rf"^Data defines no {name}; add `def {name}\(self\): return DataLoader\(...\)`$"
     ):
         getattr(quiet(), verb)(Plain(), datamodule=Data())
 

@@ -46,8 +46,14 @@ def test_inputs_are_named_after_the_arguments_of_forward() -> None:
     ("give", "outputs"),
     [
         (None, [("output", "float32", ("batch", 10))]),
-        (lambda x: {"logits": x, "best": x.argmax(1)}, [("logits", "float32", ("batch", 10)), ("best", "int64", ("batch",))]),
-        (lambda x: (x, x[:, :3]), [("output_0", "float32", ("batch", 10)), ("output_1", "float32", ("batch", 3))]),
+        (
+            lambda x: {"logits": x, "best": x.argmax(1)},
+            [("logits", "float32", ("batch", 10)), ("best", "int64", ("batch",))],
+        ),
+        (
+            lambda x: (x, x[:, :3]),
+            [("output_0", "float32", ("batch", 10)), ("output_1", "float32", ("batch", 3))],
+        ),
     ],
 )
 def test_outputs_are_named_after_what_forward_gives(give: Any, outputs: Any) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import lifecycle as pl
+from lifecycle.core.errors import UsageError
 from tests.train.small import Plain, Regression, loader, quiet, same, seeded
 
 
@@ -19,7 +20,9 @@ class Watching(Regression):
         self.modes: list[tuple[bool, ...]] = []
 
     def see(self) -> None:
-        self.modes.append((self.training, self.net[0].training, self.net[2].training, torch.is_grad_enabled()))
+        self.modes.append(
+            (self.training, self.net[0].training, self.net[2].training, torch.is_grad_enabled())
+        )
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         self.see()
@@ -76,7 +79,7 @@ def test_validation_changes_nothing_that_training_depends_on() -> None:
 def test_a_missing_step_says_what_to_write(verb: str) -> None:
     kind = {"validate": "validation", "test": "test"}[verb]
     with pytest.raises(
-        NotImplementedError,
+        UsageError,
         match=rf"^Module defines no {kind}_step; add `def {kind}_step\(self, batch, batch_idx\): …` and log a metric$",
     ):
         getattr(quiet(), verb)(pl.Module(), loader())

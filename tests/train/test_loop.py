@@ -72,7 +72,12 @@ def test_a_fit_equals_a_loop_written_by_hand(module: type[Regression], options: 
 
 def test_the_options_make_a_difference() -> None:
     results: list[object] = []
-    for options in ({}, {"accumulate_grad_batches": 2}, {"gradient_clip_val": 0.05}, {"limit_train_batches": 5}):
+    for options in (
+        {},
+        {"accumulate_grad_batches": 2},
+        {"gradient_clip_val": 0.05},
+        {"limit_train_batches": 5},
+    ):
         module = seeded()
         quiet(max_epochs=EPOCHS, **options).fit(module, loader(shuffle=True))
         results.append(module.state_dict())
@@ -204,11 +209,16 @@ def test_a_step_that_returns_none_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (lambda loss: loss.item(), r"^training_step returned float; allowed: a tensor, a dictionary with 'loss', None$"),
+        (
+            lambda loss: loss.item(),
+            r"^training_step returned float; allowed: a tensor, a dictionary with 'loss', None$",
+        ),
         (lambda loss: {"los": loss}, r"^training_step returned a dictionary without 'loss'; it has: los$"),
     ],
 )
-def test_a_step_that_returns_something_else_is_refused(value: Callable[[Tensor], object], message: str) -> None:
+def test_a_step_that_returns_something_else_is_refused(
+    value: Callable[[Tensor], object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         quiet().fit(returning(value), loader())
 

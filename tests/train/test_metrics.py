@@ -55,7 +55,9 @@ def logs(name: str = "x", **options: Any) -> Log:
     return lambda module, index: module.log(name, torch.tensor(VALUES[index]), **options)
 
 
-def fit(max_epochs: int = 1, *, callbacks: Any = None, every: int = 1, **where: Log) -> tuple[pl.Trainer, Recorder]:
+def fit(
+    max_epochs: int = 1, *, callbacks: Any = None, every: int = 1, **where: Log
+) -> tuple[pl.Trainer, Recorder]:
     """Train on 3 batches, validate on 3."""
     recorder = Recorder()
     trainer = quiet(
@@ -151,7 +153,11 @@ def test_what_the_logger_is_not_to_have_it_does_not_get() -> None:
 
 def test_the_bar_gets_what_is_meant_for_it() -> None:
     trainer, _ = fit(train=logs(on_epoch=True, prog_bar=True), val=logs("v", prog_bar=True))
-    assert floats(trainer.progress_bar_metrics) == {"x_step": 6.0, "x_epoch": WEIGHTED_MEAN, "v": WEIGHTED_MEAN}
+    assert floats(trainer.progress_bar_metrics) == {
+        "x_step": 6.0,
+        "x_epoch": WEIGHTED_MEAN,
+        "v": WEIGHTED_MEAN,
+    }
     assert not fit(train=logs(), val=logs("v"))[0].progress_bar_metrics
 
 
@@ -215,13 +221,19 @@ def test_means_are_not_spoiled_by_whole_numbers() -> None:
 @pytest.mark.parametrize(
     ("log", "message"),
     [
-        (lambda m, i: m.log("x", torch.zeros(2)), r"^log\('x', …\) takes one number, got a tensor of shape \[2\]$"),
+        (
+            lambda m, i: m.log("x", torch.zeros(2)),
+            r"^log\('x', …\) takes one number, got a tensor of shape \[2\]$",
+        ),
         (lambda m, i: m.log("x", "1"), r"^log\('x', …\) takes a number or a tensor of one element, got str$"),
         (
             lambda m, i: m.log("x", 1.0, on_epoch=True, reduce_fx="median"),
             r"^log\('x', reduce_fx='median'\): allowed: mean, sum, min, max$",
         ),
-        (lambda m, i: m.log("x", 1.0, on_step=False), r"^log\('x', on_step=False, on_epoch=False\) reports nothing"),
+        (
+            lambda m, i: m.log("x", 1.0, on_step=False),
+            r"^log\('x', on_step=False, on_epoch=False\) reports nothing",
+        ),
     ],
 )
 def test_what_cannot_be_reported_is_refused(log: Log, message: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import lifecycle as pl
+from lifecycle.core.errors import UsageError
 from tests.train.small import Plain, loader, quiet
 
 
@@ -29,7 +30,7 @@ def test_what_a_fit_needs_is_asked_for(method: str, message: str) -> None:
         return getattr(pl.Module, method)(*given)
 
     setattr(Bare, method, inherited)
-    with pytest.raises(NotImplementedError) as caught:
+    with pytest.raises(UsageError) as caught:
         quiet().fit(Bare(), loader())
     assert str(caught.value) == message
 

@@ -64,9 +64,15 @@ EACH_STEP = [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125]
         (lambda o: ([o], [{"scheduler": halving(o), "interval": "step"}]), EACH_STEP),
         (lambda o: {"optimizer": o, "lr_scheduler": halving(o)}, EACH_EPOCH),
         (lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": halving(o)}}, EACH_EPOCH),
-        (lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": halving(o), "interval": "step"}}, EACH_STEP),
         (
-            lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": halving(o), "frequency": 2, "name": "lr"}},
+            lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": halving(o), "interval": "step"}},
+            EACH_STEP,
+        ),
+        (
+            lambda o: {
+                "optimizer": o,
+                "lr_scheduler": {"scheduler": halving(o), "frequency": 2, "name": "lr"},
+            },
             [1.0, 1.0, 1.0, 1.0, 0.5, 0.5],
         ),
         (
@@ -117,7 +123,8 @@ def test_a_plateau_follows_a_metric_of_validation() -> None:
 
 def test_a_plateau_without_its_metric_is_an_error_that_names_those_logged() -> None:
     with pytest.raises(
-        ValueError, match=r"^ReduceLROnPlateau follows 'val_los', which nobody logged; logged: told, .*val_loss$"
+        ValueError,
+        match=r"^ReduceLROnPlateau follows 'val_los', which nobody logged; logged: told, .*val_loss$",
     ):
         rates(plateau("val_los"), losses=(1.0,))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -95,19 +96,17 @@ def test_predict_uses_the_users_step() -> None:
     ],
 )
 def test_a_data_module_is_asked_for_what_the_verb_needs(verb: str, told: list[str]) -> None:
-    data = Data()
-    getattr(quiet(), verb)(Plain(), datamodule=data)
+    data, trainer = Data(), quiet()
+    getattr(trainer, verb)(Plain(), datamodule=data)
     assert data.told == told
-    assert data.trainer is None
+    assert data.trainer is trainer
 
 
 @pytest.mark.parametrize(
     ("limit", "batches"), [(1, 1), (4, 4), (99, 6), (1.0, 6), (0.5, 3), (0.34, 2), (0, 0), (0.0, 0)]
 )
 @pytest.mark.parametrize("split", ["train", "val", "test", "predict"])
-def test_limits_are_a_number_of_batches_or_a_fraction_of_them(
-    split: str, limit: float, batches: int
-) -> None:
+def test_limits_are_a_number_of_batches_or_a_fraction_of_them(split: str, limit: float, batches: int) -> None:
     seen: list[int] = []
 
     class Counting(Plain):
@@ -194,8 +193,28 @@ def test_the_trainer_tells_where_it_is() -> None:
     trainer = quiet(max_epochs=2, limit_train_batches=2)
     trainer.fit(module, loader())
     assert told == [(0, 0), (0, 1), (1, 2), (1, 3)]
-    assert module.trainer is trainer.lightning_module is None
-    assert (module.current_epoch, module.global_step) == (0, 0)
+    assert module.trainer is trainer and trainer.lightning_module is module
+    assert (module.current_epoch, module.global_step) == (2, 4)
+
+
+def test_a_copy_of_a_module_belongs_to_no_trainer() -> None:
+    module = Plain()
+    quiet().fit(module, loader())
+    copy = deepcopy(module)
+    assert copy.trainer is None and module.trainer is not None
+    assert torch.equal(copy(torch.ones(1, 4)), module(torch.ones(1, 4)))
+
+
+def test_what_was_fitted_is_what_is_tested_and_saved(tmp_path: Path) -> None:
+    trainer = quiet()
+    with pytest.raises(UsageError, match="there is no module yet: pass one, or fit one first"):
+        trainer.test(dataloaders=loader())
+    module = Plain()
+    trainer.fit(module, loader())
+    assert trainer.test(dataloaders=loader()) == trainer.test(module, loader())
+    trainer.save_checkpoint(tmp_path / "after.ckpt")
+    again = Plain.load_from_checkpoint(tmp_path / "after.ckpt")
+    assert torch.equal(again(torch.ones(1, 4)), module(torch.ones(1, 4)))
 
 
 def test_the_seed_of_seed_everything_decides_a_fit() -> None:
@@ -246,13 +265,14 @@ def test_whatever_is_raised_goes_to_callbacks_and_on(error: BaseException, verb:
     with pytest.raises(type(error)):
         getattr(trainer, verb)(module, datamodule=data)
     assert told == [error]
-    assert module.trainer is data.trainer is trainer.lightning_module is None
     assert not torch.are_deterministic_algorithms_enabled()
     with pytest.raises(RuntimeError, match="not outside"):
         module.log("x", 1.0)
 
 
-def test_by_default_there_are_a_checkpoint_and_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_by_default_there_are_a_checkpoint_and_a_bar(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     trainer = pl.Trainer(max_epochs=2, default_root_dir=tmp_path)
     assert [type(callback) for callback in trainer.callbacks] == [ProgressBar, ModelCheckpoint]
     trainer.fit(Plain(), loader(), loader())
@@ -281,7 +301,10 @@ def test_without_a_logger_numbers_go_nowhere(logger: bool | None) -> None:
 def test_a_logger_is_any_tracker() -> None:
     recorder = Recorder()
     quiet(logger=recorder, log_every_n_steps=6).fit(Plain(), loader())
-    assert [sorted(sent) for _, sent in recorder.sent] == [["epoch", "train_loss_step"], ["epoch", "train_loss_epoch"]]
+    assert [sorted(sent) for _, sent in recorder.sent] == [
+        ["epoch", "train_loss_step"],
+        ["epoch", "train_loss_epoch"],
+    ]
     assert hasattr(MLFlowLogger, "log_metrics")
 
 
@@ -290,13 +313,19 @@ def test_a_logger_is_any_tracker() -> None:
     [
         ({"max_epochs": 0}, r"^Trainer\(max_epochs=0\): expected a whole number of at least 1$"),
         ({"accumulate_grad_batches": 0}, r"^Trainer\(accumulate_grad_batches=0\): expected a whole number"),
-        ({"log_every_n_steps": -1}, r"^Trainer\(log_every_n_steps=-1\): expected a whole number of at least 1$"),
+        (
+            {"log_every_n_steps": -1},
+            r"^Trainer\(log_every_n_steps=-1\): expected a whole number of at least 1$",
+        ),
         ({"check_val_every_n_epoch": 0}, r"^Trainer\(check_val_every_n_epoch=0\): expected a whole number"),
         (
             {"limit_val_batches": 1.5},
             r"^Trainer\(limit_val_batches=1.5\): expected a whole number of batches, or a fraction of them from 0.0 to 1.0$",
         ),
-        ({"limit_train_batches": -1}, r"^Trainer\(limit_train_batches=-1\): expected a whole number of batches"),
+        (
+            {"limit_train_batches": -1},
+            r"^Trainer\(limit_train_batches=-1\): expected a whole number of batches",
+        ),
     ],
 )
 def test_a_wrong_option_is_refused(options: Any, message: str) -> None:
@@ -326,7 +355,11 @@ def test_a_data_module_in_the_place_of_a_loader_is_told_where_it_belongs() -> No
 
 
 def test_a_fraction_needs_a_length_and_a_batch() -> None:
-    with pytest.raises(ValueError, match=r"^a fraction of the batches \(0.5\) needs a loader with a length; give a"):
+    with pytest.raises(
+        ValueError, match=r"^a fraction of the batches \(0.5\) needs a loader with a length; give a"
+    ):
         quiet(limit_train_batches=0.5).fit(Plain(), (batch for batch in loader()))
-    with pytest.raises(ValueError, match=r"^0.1 of 6 batches is less than one; give a greater fraction, or a number$"):
+    with pytest.raises(
+        ValueError, match=r"^0.1 of 6 batches is less than one; give a greater fraction, or a number$"
+    ):
         quiet(limit_train_batches=0.1).fit(Plain(), loader())

@@ -81,6 +81,11 @@ class ModelCheckpoint(Callback):
             self.last_model_path = str(self.dirpath / "last.ckpt")
             trainer.save_checkpoint(self.last_model_path)
 
+    def newest(self) -> Path | None:
+        """The file that a resumed fit goes on from, if there is one."""
+        path = self.dirpath / "last.ckpt" if self.dirpath is not None else None
+        return path if path is not None and path.is_file() else None
+
     def _improved(self, trainer: Trainer) -> bool:
         if self.monitor is None:
             return True

@@ -87,7 +87,8 @@ def test_epochs_without_validation_wait_for_the_next(tmp_path: Path) -> None:
 
 def test_a_monitor_that_nobody_logs_is_an_error_that_names_what_is_logged(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"^ModelCheckpoint monitors 'scor', which nobody logged; logged: score, train_loss, "
+        ValueError,
+        match=r"^ModelCheckpoint monitors 'scor', which nobody logged; logged: score, train_loss, ",
     ):
         fit(ModelCheckpoint(tmp_path, monitor="scor"), (1.0,))
 
@@ -109,9 +110,7 @@ def test_a_resumed_fit_goes_on_comparing_with_the_best_so_far(tmp_path: Path) ->
 
 def test_two_monitors_keep_their_own_state(tmp_path: Path) -> None:
     def callbacks() -> list[ModelCheckpoint]:
-        return [
-            ModelCheckpoint(tmp_path / mode, monitor="score", mode=mode) for mode in ("min", "max")
-        ]
+        return [ModelCheckpoint(tmp_path / mode, monitor="score", mode=mode) for mode in ("min", "max")]
 
     scores = (0.5, 0.9, 0.1, 0.6)
     first, second = callbacks(), callbacks()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from tests.train.small import Plain, loader, quiet
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
+def client(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> MlflowClient:
     folder = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_store, folder / "mlflow.db")
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     client.create_experiment("tests", artifact_location=(folder / "files").as_uri())
     return client
@@ -52,6 +54,13 @@ def test_numbers_are_written_at_their_step(logger: MLFlowLogger) -> None:
     history = logger.client.get_metric_history(logger.run_id, "loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert written(logger).data.metrics == {"loss": 1 / 3, "acc": 0.3}
+
+
+def test_a_closing_number_stands_at_the_last_step(logger: MLFlowLogger) -> None:
+    logger.log_metrics({"val_acc": 0.9}, step=8)
+    logger.log_metrics({"val_acc": 0.7}, step=3)
+    logger.log_metrics({"val_acc": 0.95})
+    assert written(logger).data.metrics == {"val_acc": 0.95}
 
 
 def test_numbers_that_are_not_finite_are_left_out(logger: MLFlowLogger) -> None:

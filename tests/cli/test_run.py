@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import PIPELINE, CommandLine, Ended
+
+
+def refused(ended: Ended) -> str:
+    """The one message of a command that was refused as wrong usage."""
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.count("error: ") == 1
+    assert "Traceback" not in ended.err
+    return ended.err.partition("error: ")[2].removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name:", "nmae:", "pipeline.yaml:1: unknown key 'nmae': did you mean 'name'? Allowed: budget, data, data_args, "),
+        ("max_epochs", "max_epoch", "did you mean 'max_epochs'? Allowed: accumulate_grad_batches, "),
+        ("max_epochs: 1", "max_epochs: one", "trainer.max_epochs is 'one': Input should be a valid integer"),
+        ("width", "widht", "model.py:Net takes no argument 'widht': did you mean 'width'? Allowed: width"),
+        ("py:Net", "py:Nett", "model.py defines no class 'Nett': did you mean 'Net'? Allowed: Net"),
+        ("data.py", "dada.py", "dada.py: did you mean 'data.py'? Allowed: data.py, model.py"),
+        ("train: {", "train: {{", "not YAML"),
+        ("train:", "name:", "pipeline.yaml:5: 'name' stands twice; first at pipeline.yaml:1"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_closest_match_and_what_is_allowed(
+    lifecycle: CommandLine, old: str, new: str, message: str
+) -> None:
+    lifecycle.write("pipeline.yaml", PIPELINE.replace(old, new))
+    assert message in refused(lifecycle("run", "pipeline.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["pipelin.yaml"], "no file pipelin.yaml: did you mean 'pipeline.yaml'? Allowed: pipeline.yaml"),
+        (["nowhere/pipeline.yaml"], "no file nowhere/pipeline.yaml: allowed: (nothing)"),
+        (["pipeline.yaml", "train"], "'train' sets nothing: expected key=value, as in train.trainer.max_epochs=3"),
+        (["pipeline.yaml", "seed=x"], "command line 'seed=x': 'seed' is 'x': Input should be a valid integer"),
+        (["pipeline.yaml", "trian.x=1"], "command line 'trian.x=1': unknown key 'trian': did you mean 'train'?"),
+        (["pipeline.yaml", "name.x=1"], "command line 'name.x=1': 'name' is 'tiny', nothing can be set below it"),
+        (["pipeline.yaml", "stages=[prune,train]", "prune.macs=0.5"], "stage 'prune' needs a checkpoint, and no stage"),
+    ],
+)
+def test_wrong_words_are_refused_with_the_closest_match_and_what_is_allowed(
+    lifecycle: CommandLine, words: list[str], message: str
+) -> None:
+    assert message in refused(lifecycle("run", *words))
+
+
+def test_the_environment_sets_options_too(lifecycle: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIFECYCLE_TRAIN__TRAINR", "{}")
+    message = refused(lifecycle("run", "pipeline.yaml"))
+    assert message.startswith("environment LIFECYCLE_TRAIN__TRAINR: unknown key 'train.trainr': did you mean 'trainer'?")
+
+
+def test_what_is_refused_leaves_no_workspace(lifecycle: CommandLine) -> None:
+    refused(lifecycle("run", "pipeline.yaml", "seed=x"))
+    assert sorted(path.name for path in lifecycle.folder.iterdir()) == ["data.py", "model.py", "pipeline.yaml"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_that_is_refused_inside_lets_go_of_the_workspace(lifecycle: CommandLine) -> None:
+    for _ in range(2):  # a lock that is kept would stop the second
+        message = refused(lifecycle("run", "pipeline.yaml"))
+        assert "Data defines no train_dataloader" in message
+
+
+def test_a_workspace_elsewhere_is_named(lifecycle: CommandLine, tmp_path: Path, store: Path) -> None:
+    store.parent.rename(tmp_path / "results")
+    refused(lifecycle("run", "pipeline.yaml", "--workspace", "results"))
+    assert not (tmp_path / ".lifecycle").exists()
+    assert (tmp_path / "results" / "identity").is_file()
