@@ -72,12 +72,15 @@ def judge(client: MlflowClient, proposal: Proposal, folder: Path) -> list[Row]:
             *rows,
             Row(term="thresholds", measured="none", limit="at least one, from `gates:`", holds=False),
         ]
-    reference = _reference(client, candidate, champion, evaluation, folder)
+    gates = {metric: Gate(**limits) for metric, limits in thresholds.items()}
+    reference: Mapping[str, float] | Row = {}
+    if any(gate.max_drop is not None for gate in gates.values()):
+        reference = _reference(client, candidate, champion, evaluation, folder)
     if isinstance(reference, Row):
         return [*rows, reference]
     measured = metrics_of(evaluation)
-    for metric, limits in thresholds.items():
-        rows += Gate(**limits).judge(metric, measured.get(metric), reference.get(metric))
+    for metric, gate in gates.items():
+        rows += gate.judge(metric, measured.get(metric), reference.get(metric))
     return rows
 
 
@@ -111,7 +114,10 @@ def _reference(
     """The champion's metrics, or a refusal when they were measured on other data."""
     if champion is None or champion.number == candidate.number:
         return {}
-    _, before = fetch(client, champion, folder)
+    try:
+        _, before = fetch(client, champion, folder)
+    except ArtifactError as error:
+        return Row(term="champion", measured=error.message, limit="whole, to compare with", holds=False)
     ours, theirs = (item.read_json("metrics.json")["data"] for item in (evaluation, before))
     if ours != theirs:
         return Row(

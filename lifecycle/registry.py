@@ -6,17 +6,19 @@ Reads and writes through `MlflowClient` alone; nothing here loads torch.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.core.artifact import Artifact, open_artifact
 from lifecycle.core.canonical import JSON, canonical_json
-from lifecycle.core.errors import ArtifactError, UsageError
+from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError
 from lifecycle.core.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ DIGEST, EVALUATION, GATES, RUN = (
     "lifecycle.gates",
     "lifecycle.run",
 )
+# What MLflow answers for a model, a version or an alias that is not there.
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _URI = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 
 
@@ -73,11 +77,13 @@ def find_version(client: MlflowClient, uri: str) -> Version:
             return _version(client.get_model_version_by_alias(name, match["alias"]))
         return _version(client.get_model_version(name, match["number"]))
     except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise LifecycleError(f"the registry does not answer for '{uri}': {error}") from error
         raise UsageError(_absent(client, uri, name), hint=_hint(name)) from error
 
 
 def alias_of(client: MlflowClient, name: str, alias: str) -> Version | None:
-    """The version under an alias, or None."""
+    """The version under an alias, or None; an error of the registry is not taken for None."""
     try:
         return find_version(client, f"models:/{name}@{alias}")
     except UsageError:
@@ -128,7 +134,9 @@ def register(
     }
     try:
         client.create_registered_model(name)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
         found = find_registered(client, name, identity)
         if found is not None:
             return found
@@ -139,14 +147,35 @@ def register(
         write_mlflow_model(bundle, evaluation, root)
         client.log_model_artifacts(model.model_id, str(root))
     client.finalize_logged_model(model.model_id, "READY")
-    made = client.create_model_version(
-        name,
-        source=f"models:/{model.model_id}",
-        run_id=run_id,
-        tags={**identity, RUN: run_id, **_measured(evaluation)},
-        model_id=model.model_id,
-    )
+    with _process_address(client):
+        made = client.create_model_version(
+            name,
+            source=f"models:/{model.model_id}",
+            run_id=run_id,
+            tags={**_measured(evaluation), **identity, RUN: run_id},
+            model_id=model.model_id,
+        )
     return _version(made)
+
+
+@contextmanager
+def _process_address(client: MlflowClient) -> Iterator[None]:
+    """Lend the client's address to the process: MLflow's own look-ups of ``models:/`` go there, not to it."""
+    import mlflow
+
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ.get(name) for name in names}
+    mlflow.set_tracking_uri(client.tracking_uri)
+    mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"] or client.tracking_uri)
+    try:
+        yield
+    finally:
+        # MLflow writes the address to the environment too, where the next project would find it.
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def write_mlflow_model(bundle: Artifact, evaluation: Artifact, into: Path) -> None:
@@ -197,20 +226,37 @@ def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifac
     Raises:
         ArtifactError: a byte differs from what was registered.
     """
+    into = folder / f"{version.digest[:32]}-{version.tags.get(EVALUATION, '')[:32]}"
+    if into.is_dir():
+        try:
+            return _verified(into, version)
+        except ArtifactError:
+            shutil.rmtree(into)  # damaged here; the registry's own copy may be whole
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetched-") as aside:
+        _download(client, version, Path(aside) / "content")
+        _verified(Path(aside) / "content", version)
+        try:
+            (Path(aside) / "content").rename(into)
+        except OSError:
+            if not into.is_dir():  # else another process was faster
+                raise
+    return _verified(into, version)
+
+
+def _download(client: MlflowClient, version: Version, into: Path) -> None:
     from mlflow.artifacts import download_artifacts
 
-    into = folder / f"{version.digest[:32]}-{version.tags.get(EVALUATION, '')[:32]}"
-    if not into.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as aside:
-            for part in ("bundle", "evaluation"):
-                download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=aside)
-            shutil.copytree(aside, f"{aside}.whole")
-        Path(f"{aside}.whole").replace(into)
-    bundle, evaluation = (
-        open_artifact(into / "bundle", "bundle"),
-        open_artifact(into / "evaluation", "evaluation"),
-    )
+    into.mkdir()
+    with _process_address(client):
+        for part in ("bundle", "evaluation"):
+            download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=str(into))
+
+
+def _verified(folder: Path, version: Version) -> tuple[Artifact, Artifact]:
+    """Open what was fetched; raises `ArtifactError` unless it is what was registered."""
+    bundle = open_artifact(folder / "bundle", "bundle")
+    evaluation = open_artifact(folder / "evaluation", "evaluation")
     for artifact, tag in ((bundle, DIGEST), (evaluation, EVALUATION)):
         if artifact.digest != version.tags.get(tag):
             raise ArtifactError(
@@ -227,10 +273,7 @@ def gates_of(version: Version) -> dict[str, dict[str, float]]:
 
 
 def _measured(evaluation: Artifact) -> dict[str, str]:
-    metrics = evaluation.facts.get("metrics")
-    return (
-        {} if not isinstance(metrics, Mapping) else {f"lifecycle.{k}": f"{v:g}" for k, v in metrics.items()}
-    )
+    return {f"lifecycle.{name}": f"{value:g}" for name, value in evaluation.numbers().items()}
 
 
 def _version(found: ModelVersion) -> Version:

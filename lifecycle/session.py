@@ -63,7 +63,7 @@ def data_maker(project: Project) -> Callable[[], DataModule]:
             raise UsageError(f"{project.data.text} is no lifecycle.DataModule: write `{wanted}`")
         try:
             return cls(**project.data_args)
-        except TypeError as error:
+        except Exception as error:
             raise UsageError(
                 f"{project.data.text} cannot be made with data_args {dict(project.data_args)}: {error}"
             ) from error

@@ -35,7 +35,6 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
 
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -48,10 +47,6 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
     try:
         workspace.path.mkdir(parents=True, exist_ok=True)
         with FileLock(workspace.path / "mlflow.lock"):
-            # The SQL registry looks up a version's logged model through the process's own address, not the
-            # client's.
-            mlflow.set_tracking_uri(uri)
-            mlflow.set_registry_uri(registry)
             client = MlflowClient(uri, registry)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
@@ -94,7 +89,8 @@ class Experiment:
     def reap(self) -> int:
         """End the runs that a killed process of this workspace left running; returns how many."""
         query = f"attributes.status = 'RUNNING' AND tags.`{OWNER}` = '{self.owner}'"
-        orphans = self.client.search_runs([self.id], query, max_results=1000)
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        orphans = self.client.search_runs(experiments, query, max_results=1000)
         for run in orphans:
             self.client.set_terminated(run.info.run_id, "KILLED")
         return len(orphans)
@@ -107,10 +103,16 @@ class Experiment:
         try:
             yield MLFlowLogger(self.client, run_id)
         except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            self.client.set_terminated(run_id, status)
+            self._end(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         self.client.set_terminated(run_id, "FINISHED")
+
+    def _end(self, run_id: str, status: str) -> None:
+        """Set the status of a run that failed, without hiding why it did."""
+        try:
+            self.client.set_terminated(run_id, status)
+        except Exception as error:
+            logging.getLogger(__name__).warning("run %s could not be marked %s: %s", run_id, status, error)
 
 
 def open_experiment(client: MlflowClient, name: str, workspace: Workspace) -> Experiment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ os.environ |= {
     # Official builds send the names of models to their vendor from 1.29 on.
     "ORT_DISABLE_TELEMETRY": "1",
 }
+# As on most machines: that sealed artifacts stay whole where Python writes bytecode is to be seen here.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # The tests know nothing of the tracking server and the options of whoever runs them.
 for name in [
     name for name in os.environ if name.startswith(("LIFECYCLE_", "MLFLOW_TRACKING_", "MLFLOW_REGISTRY_"))
@@ -60,14 +64,6 @@ def client(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     shutil.copy(empty_store, workspace.path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     return connect(workspace, {})
-
-
-@pytest.fixture(autouse=True)
-def no_store_of_an_earlier_test() -> Iterator[None]:
-    """MLflow writes its store's address into the environment, which processes of later tests inherit."""
-    yield
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        os.environ.pop(name, None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from lifecycle.core.errors import ArtifactError, UsageError
-from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, set_alias
-from tests.versions import image, registered, stored_file
+from lifecycle.core.artifact import Draft
+from lifecycle.core.canonical import JSON
+from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError
+from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, register, set_alias
+from lifecycle.tracking import connect
+from lifecycle.workspace import Workspace
+from tests.versions import image, proven_bundle, registered, stored_file
 
 
 def test_versions_are_found_by_alias_and_by_number(client: MlflowClient, tmp_path: Path) -> None:
@@ -80,3 +86,46 @@ def test_an_mlflow_user_can_load_and_run_it(client: MlflowClient, tmp_path: Path
     model = mlflow.pyfunc.load_model("models:/digits@champion")
     assert model.predict({"image": image()})["logits"].shape == (1, 10)
     assert model.metadata.signature.outputs.input_names() == ["logits", "probabilities"]
+
+
+def test_a_registry_that_is_away_is_not_taken_for_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = MlflowClient("http://127.0.0.1:9", "http://127.0.0.1:9")
+    with pytest.raises(LifecycleError, match=r"^the registry does not answer for 'models:/digits@champion': "):
+        alias_of(away, "digits", CHAMPION)
+
+
+def test_a_fetched_copy_that_was_damaged_is_fetched_again(client: MlflowClient, tmp_path: Path) -> None:
+    version = registered(client, tmp_path / "a")
+    bundle, _ = fetch(client, version, tmp_path / "served")
+    (bundle.path / "model.onnx").write_bytes(b"")
+    assert fetch(client, version, tmp_path / "served")[0].digest == version.digest
+    assert not list((tmp_path / "served").glob(".fetched-*"))
+
+
+def test_metrics_do_not_stand_in_for_digests(client: MlflowClient, tmp_path: Path) -> None:
+    bundle = proven_bundle(tmp_path / "a")
+    with Draft(tmp_path / "a" / "evaluation") as draft:
+        (draft.path / "metrics.json").write_text("{}")
+        odd: dict[str, JSON] = {"digest": 1.0, "gates": 2.0, "loss": float("nan")}
+        evaluation = draft.seal("evaluation", facts={"metrics": odd})
+    run = client.create_run(client.create_experiment("digits"))
+    version = register(
+        client, "digits", bundle=bundle, evaluation=evaluation, gates={}, run_id=run.info.run_id
+    )
+    assert version.digest == bundle.digest
+    assert version.tags["lifecycle.gates"] == "{}"
+
+
+def test_two_projects_in_one_process_keep_to_their_stores(tmp_path: Path, empty_store: Path) -> None:
+    clients = []
+    for name in ("one", "two"):
+        workspace = Workspace(tmp_path / name)
+        workspace.path.mkdir()
+        shutil.copy(empty_store, workspace.path / "mlflow.db")
+        clients.append(connect(workspace))
+        registered(clients[-1], tmp_path / f"{name}-made", label=name)
+    for client, label in zip(clients, ("one", "two"), strict=True):
+        bundle, _ = fetch(client, find_version(client, "models:/digits@challenger"), tmp_path / "served")
+        assert bundle.read_json("signature.json")["labels"][0] == label  # type: ignore[index]
+    assert "MLFLOW_TRACKING_URI" not in os.environ

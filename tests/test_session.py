@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -15,7 +16,7 @@ from lifecycle.core.stage import Project
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.session import run_pipeline
 from lifecycle.workspace import Workspace
-from tests.pipeline.plain import RAN, Export, Notes, Prune, Train, Writing
+from tests.pipeline.plain import RAN, Export, Notes, Prune, Train
 from tests.test_workspace import held_by_another
 
 DATA = """\
@@ -43,7 +44,7 @@ def workspace(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
     return workspace
 
 
-def pipeline(root: Path, data: str = "data.py:Data", **stages: Writing) -> Pipeline:
+def pipeline(root: Path, *, data: str = "data.py:Data", **stages: Any) -> Pipeline:
     (root / "model.py").write_text("class Net: pass\n")
     (root / "data.py").write_text(DATA)
     project = Project(name="tiny", root=root, model=Reference("model.py:Net"), data=Reference(data))
@@ -59,7 +60,7 @@ def runs(workspace: Workspace) -> list[Run]:
 
 
 def test_a_run_is_a_parent_with_a_child_for_each_stage(workspace: Workspace, tmp_path: Path) -> None:
-    stages = {"train": Train(text="trained"), "prune": Prune(text="pruned")}
+    stages: Any = {"train": Train(text="trained"), "prune": Prune(text="pruned")}
     outcomes = run_pipeline(pipeline(tmp_path, **stages), workspace, Notes())
     parent, *children = runs(workspace)
     assert [run.info.status for run in (parent, *children)] == ["FINISHED"] * 3
@@ -89,15 +90,19 @@ def test_a_second_run_is_tracked_as_cached(workspace: Workspace, tmp_path: Path)
     assert [run.data.tags.get("lifecycle.cached") for run in runs(workspace)] == [None, "false", None, "true"]
 
 
-def test_a_stage_that_fails_fails_the_run_and_none_stays_running(workspace: Workspace, tmp_path: Path) -> None:
-    stages = {"train": Train(text="trained"), "prune": Prune(text="fails"), "export": Export()}
-    with pytest.raises(RuntimeError, match="^the stage failed$"):
+def test_a_stage_that_fails_fails_the_run_and_none_stays_running(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    stages: Any = {"train": Train(text="trained"), "prune": Prune(text="fails"), "export": Export()}
+    with pytest.raises(RuntimeError, match=r"^the stage failed$"):
         run_pipeline(pipeline(tmp_path, **stages), workspace, Notes())
     statuses = [(run.data.tags.get("lifecycle.stage"), run.info.status) for run in runs(workspace)]
     assert statuses == [(None, "FAILED"), ("train", "FINISHED"), ("prune", "FAILED")]
 
 
-def test_what_a_killed_run_left_running_is_reaped_at_the_next_start(workspace: Workspace, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_running_is_reaped_at_the_next_start(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     run_pipeline(pipeline(tmp_path, train=Train()), workspace, Notes())
     client = MlflowClient(workspace.default_tracking_uri)
     for run in runs(workspace):
@@ -109,7 +114,10 @@ def test_what_a_killed_run_left_running_is_reaped_at_the_next_start(workspace: W
 
 
 def test_one_run_at_a_time_works_in_a_workspace(workspace: Workspace, tmp_path: Path) -> None:
-    with held_by_another(workspace) as holder, pytest.raises(LifecycleError, match=f": process {holder.pid}, since"):
+    with (
+        held_by_another(workspace) as holder,
+        pytest.raises(LifecycleError, match=f": process {holder.pid}, since"),
+    ):
         run_pipeline(pipeline(tmp_path, train=Train()), workspace, Notes())
     assert RAN == []
 
@@ -123,7 +131,8 @@ def test_stages_in_a_wrong_order_are_refused_before_anything_is_touched(tmp_path
 
 def test_data_that_is_no_data_module_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"^data.py:Other is no lifecycle.DataModule: write `class Other\(lifecycle.DataModule\)`$"
+        UsageError,
+        match=r"^data.py:Other is no lifecycle.DataModule: write `class Other\(lifecycle.DataModule\)`$",
     ):
-        run_pipeline(pipeline(tmp_path, "data.py:Other", train=Train()), workspace, Notes())
+        run_pipeline(pipeline(tmp_path, data="data.py:Other", train=Train()), workspace, Notes())
     assert [run.info.status for run in runs(workspace)] == ["FAILED"]

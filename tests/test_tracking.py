@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
-import subprocess
-import sys
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,6 @@ from mlflow import MlflowClient
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.tracking import Experiment, PipelineRun, connect, find_registry, open_experiment
 from lifecycle.workspace import Workspace
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +44,18 @@ def test_the_default_store_lies_in_the_workspace(client: MlflowClient, workspace
     assert (workspace.path / "mlflow.db").is_file()
 
 
-def test_the_files_of_an_experiment_lie_beside_it(experiment: Experiment, workspace: Workspace, tmp_path: Path) -> None:
+def test_the_files_of_an_experiment_lie_beside_it(
+    experiment: Experiment, workspace: Workspace, tmp_path: Path
+) -> None:
     (tmp_path / "model.onnx").write_text("x")
     with experiment.run("export", {}) as log:
         log.log_artifacts(tmp_path, "bundle")
     run = experiment.client.get_run(log.run_id)
     name = experiment.client.get_experiment(experiment.id).name
     assert run.info.artifact_uri.startswith((workspace.path / "mlartifacts" / name).as_uri())
-    assert [file.path for file in experiment.client.list_artifacts(log.run_id, "bundle")] == ["bundle/model.onnx"]
+    assert [file.path for file in experiment.client.list_artifacts(log.run_id, "bundle")] == [
+        "bundle/model.onnx"
+    ]
 
 
 def test_an_experiment_is_opened_again_by_its_name(experiment: Experiment, workspace: Workspace) -> None:
@@ -84,7 +86,9 @@ class Terminated(BaseException):
         (SystemExit(3), "KILLED"),
     ],
 )
-def test_a_run_that_is_broken_off_says_so(experiment: Experiment, error: BaseException, expected: str) -> None:
+def test_a_run_that_is_broken_off_says_so(
+    experiment: Experiment, error: BaseException, expected: str
+) -> None:
     with pytest.raises(type(error)), experiment.run("stage", {}) as log:
         raise error
     assert status(experiment, log.run_id) == expected
@@ -115,37 +119,39 @@ def test_a_killed_run_is_reaped_and_no_other(experiment: Experiment, tmp_path: P
     with experiment.run("done", {}) as done:
         pass
     assert experiment.reap() == 1
-    assert [status(experiment, run_id) for run_id in (mine, others, done.run_id)] == ["KILLED", "RUNNING", "FINISHED"]
+    assert [status(experiment, run_id) for run_id in (mine, others, done.run_id)] == [
+        "KILLED",
+        "RUNNING",
+        "FINISHED",
+    ]
     assert experiment.reap() == 0
 
 
+def run_once(together: Barrier, folder: str, name: str) -> None:
+    """Track a run in a store that others touch first at the same time."""
+    workspace = Workspace(Path(folder))
+    together.wait(timeout=60)
+    with open_experiment(connect(workspace, {}), "digits", workspace).run(name, {}):
+        pass
+
+
 def test_four_processes_may_touch_an_empty_store_at_once(tmp_path: Path) -> None:
-    script = (
-        "import sys, time; from pathlib import Path\n"
-        "from lifecycle.tracking import connect, open_experiment\n"
-        "from lifecycle.workspace import Workspace\n"
-        "import mlflow.tracking\n"
-        "folder = Path(sys.argv[1])\n"
-        "(folder / f'ready-{sys.argv[2]}').touch()\n"
-        "while len(list(folder.glob('ready-*'))) < 4:\n"
-        "    time.sleep(0.01)\n"
-        "workspace = Workspace(folder / '.lifecycle')\n"
-        "with open_experiment(connect(workspace, {}), 'digits', workspace).run(sys.argv[2], {}):\n"
-        "    pass\n"
-    )
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])  # MLflow is imported once for all four
+    together = processes.Barrier(4)
+    workspace = Workspace(tmp_path / ".lifecycle")
     running = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path), str(number)],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        processes.Process(target=run_once, args=(together, str(workspace.path), str(number)))
         for number in range(4)
     ]
-    errors = [process.communicate(timeout=240)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0, 0], errors
-    client = connect(Workspace(tmp_path / ".lifecycle"), {})
-    (experiment,) = [found for found in client.search_experiments() if found.name == "digits"]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0, 0, 0, 0]
+    client = connect(workspace, {})
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert sorted(run.info.run_name for run in runs) == ["0", "1", "2", "3"]
     assert {run.info.status for run in runs} == {"FINISHED"}
@@ -173,7 +179,7 @@ def test_without_server_and_workspace_there_is_no_registry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="^no workspace: "):
+    with pytest.raises(UsageError, match=r"^no workspace: "):
         find_registry(None, {})
 
 

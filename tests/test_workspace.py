@@ -106,9 +106,13 @@ def test_the_workspace_that_is_named_is_taken(tmp_path: Path, monkeypatch: pytes
     assert find_workspace(Path("../there")) == Workspace(tmp_path / "there")
 
 
-def test_a_missing_workspace_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_workspace_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=rf"^no workspace: neither {tmp_path} nor a folder above it has a .lifecycle/"):
+    with pytest.raises(
+        UsageError, match=rf"^no workspace: neither {tmp_path} nor a folder above it has a .lifecycle/"
+    ):
         find_workspace(None)
     with pytest.raises(UsageError, match=r"^no workspace nowhere\n`lifecycle run FILE` makes one"):
         find_workspace(Path("nowhere"))

@@ -59,7 +59,7 @@ def make_module(model: Reference, args: Mapping[str, JSON], root: Path) -> Modul
         )
     try:
         return cls(**args)
-    except TypeError as error:
+    except Exception as error:
         raise UsageError(f"{model.text} cannot be made with model_args {dict(args)}: {error}") from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,7 +71,11 @@ def has_loader(data: DataModule, name: str) -> bool:
 
 
 def fingerprint(data: DataModule) -> str:
-    """What the data module declares, or SHA-256 over every batch that its loaders give under a fixed seed."""
+    """What the data module declares, or SHA-256 over every batch that its loaders give under a fixed seed.
+
+    Raises:
+        UsageError: a batch holds something whose content cannot be read.
+    """
     declared = data.fingerprint()
     if declared is not None:
         return declared
@@ -78,14 +83,38 @@ def fingerprint(data: DataModule) -> str:
     digest = hashlib.sha256()
     for stage, name in (("fit", "train_dataloader"), ("fit", "val_dataloader"), ("test", "test_dataloader")):
         if has_loader(data, name):
-            data.setup(stage)
             seed_batch(0, 0, -1)
+            data.setup(stage)
             digest.update(name.encode())
             for batch in getattr(data, name)():
-                for tensor in tensors(batch):
-                    digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-                    digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+                for part in _content(batch):
+                    digest.update(part)
     return digest.hexdigest()
+
+
+def _content(item: object) -> Iterator[bytes]:
+    """What a batch holds, as bytes, each part with its type and shape."""
+    if isinstance(item, Tensor):
+        yield f"tensor {item.dtype} {tuple(item.shape)}".encode()
+        yield item.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    elif isinstance(item, np.ndarray) and item.dtype != object:
+        yield f"array {item.dtype.str} {item.shape}".encode()
+        yield item.tobytes()
+    elif isinstance(item, dict):
+        for key, value in item.items():
+            yield f"key {key!r}".encode()
+            yield from _content(value)
+    elif isinstance(item, list | tuple):
+        yield f"sequence {len(item)}".encode()
+        for value in item:
+            yield from _content(value)
+    elif item is None or isinstance(item, str | bytes | int | float | np.generic):
+        yield repr(item).encode()
+    else:
+        raise UsageError(
+            f"a {type(item).__name__} in a batch has no content to tell data apart by: "
+            "define fingerprint(self) -> str in the DataModule"
+        )
 
 
 def tensors(batch: object) -> Iterator[Tensor]:

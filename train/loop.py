@@ -31,7 +31,7 @@ class FitLoop:
         seed: Seeds the generators for every batch.
         max_epochs: Epochs in all, those of a resumed fit included.
         accumulate: Batches for each optimizer step.
-        clip_norm: The greatest norm of all gradients together; None leaves them.
+        clip_norm: The greatest norm of all gradients together; None or 0 leaves them.
         validate: Runs a validation at the end of an epoch.
         report: Sends numbers to the logger.
     """
@@ -156,7 +156,7 @@ class FitLoop:
         assert self.optimizer is not None
         for call in self.hooks["on_before_optimizer_step"]:
             call(self.optimizer)
-        if self.clip_norm is not None:
+        if self.clip_norm:
             clip_grad_norm_(self.module.parameters(), self.clip_norm)
         self.optimizer.step()
         self.pending = 0

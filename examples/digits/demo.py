@@ -22,7 +22,7 @@ def main() -> None:
     os.environ["LIFECYCLE_WORKSPACE"] = str(WORKSPACE)
     # Images of 8×8 are too small to be worth sharing among cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    command("run", str((HERE / "pipeline.yaml").relative_to(Path.cwd())))
+    command("run", os.path.relpath(HERE / "pipeline.yaml"))
     command("promote", "digits")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -33,7 +33,7 @@ def main() -> None:
         ask(f"http://127.0.0.1:{port}", server)
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait()
     print("\nThe server has stopped.")
     before_and_after()
     print(

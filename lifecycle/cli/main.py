@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
@@ -68,13 +69,11 @@ class Verbs(click.Group):
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="model-lifecycle", prog_name="lifecycle")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(ctx: click.Context, verbose: bool) -> None:
+def cli(verbose: bool) -> None:
     """From a PyTorch module to a small, fast, audited HTTP endpoint.
 
     Begin with: lifecycle run examples/digits/pipeline.yaml
     """
-    ctx.obj = verbose
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,16 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 143
     except LifecycleError as error:
         if verbose:
-            raise
+            traceback.print_exc()
         print_error(str(error))
         code = error.exit_code
     except Exception as error:
         if verbose:
-            raise
-        print_error(f"{type(error).__name__}: {error}\nRun it again with `lifecycle -v …` for the traceback.")
+            traceback.print_exc()
+        hint = "" if verbose else "\nRun it again with `lifecycle -v …` for the traceback."
+        print_error(f"{type(error).__name__}: {error}{hint}")
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    # A second one must not interrupt the cleaning up that the first one starts.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated

@@ -7,19 +7,15 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
-    "--workspace",
-    type=click.Path(path_type=Path),
-    envvar="LIFECYCLE_WORKSPACE",
-    help="Where results are kept; by default .lifecycle/ beside FILE.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@workspace_option
+@json_option
 def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json: bool) -> None:
     """Run the pipeline in FILE; stages whose result is there already are not run again.
 

@@ -8,6 +8,7 @@ import click
 
 from lifecycle.cli.options import workspace_option
 from lifecycle.cli.output import print_note
+from lifecycle.core.errors import UsageError
 
 
 @click.command()
@@ -37,6 +38,8 @@ def _resolve(model: str, workspace: Path | None) -> tuple[Path, str, str]:
     from lifecycle.core.artifact import open_artifact
 
     if not model.startswith("models:/"):
+        if not Path(model).is_dir():
+            raise UsageError(f"'{model}' is neither models:/NAME@ALIAS, models:/NAME/VERSION nor a folder")
         bundle = open_artifact(Path(model), "bundle")
         return bundle.path, Path(model).resolve().parent.name, bundle.digest[:12]
     from lifecycle.registry import fetch, find_version

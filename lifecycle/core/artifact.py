@@ -15,14 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from lifecycle.core.canonical import JSON, canonical_json, finite, readable_json, sha256, sha256_file, sync
 from lifecycle.core.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 FACTS = "facts.json"
-Kind = Literal["checkpoint", "bundle", "evaluation", "version"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +48,12 @@ class Artifact:
             present = ", ".join(sorted(str(p.relative_to(self.path)) for p in _files(self.path)))
             raise ArtifactError(f"{self.kind} {self.digest[:12]} has no file {name!r}; it has: {present}")
         return path
+
+    def numbers(self) -> dict[str, float]:
+        """What was measured on it: the numbers in ``facts["metrics"]``."""
+        metrics = self.facts.get("metrics")
+        found = metrics if isinstance(metrics, Mapping) else {}
+        return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
 
     def read_json(self, name: str) -> dict[str, JSON]:
         """One JSON object of the artifact."""

@@ -6,6 +6,7 @@ Defaults < file < environment (``LIFECYCLE_TRAIN__TRAINER__MAX_EPOCHS``) < comma
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -189,7 +190,10 @@ def convert(type_: object, value: JSON, place: str) -> object:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return cast("object", TypeAdapter(cast("Any", type_)).validate_python(value))
+        adapter = TypeAdapter(cast("Any", type_))
+        if isinstance(value, str):
+            return cast("object", adapter.validate_python(value))
+        return cast("object", adapter.validate_json(json.dumps(value), strict=True))
     except ValidationError as error:
         reasons = "; ".join(sorted({detail["msg"] for detail in error.errors()}))
         raise UsageError(f"{place} is {value!r}: {reasons}") from None

@@ -16,7 +16,7 @@ class Gate:
     Attributes:
         min: The least allowed value.
         max: The greatest allowed value; with it and no `min`, less is better.
-        max_drop: How much worse than the present champion's the value may be.
+        max_drop: How much worse than the present champion's the value may be; beside `min` or `max`.
     """
 
     min: float | None = None
@@ -26,6 +26,9 @@ class Gate:
     def __post_init__(self) -> None:
         if self.min is None and self.max is None and self.max_drop is None:
             raise UsageError("a gate needs a threshold: min, max or max_drop")
+        if self.min is None and self.max is None:
+            # The first champion has none before it to be compared with, and a drop has no direction yet.
+            raise UsageError("max_drop needs min or max beside it: they say which way is better")
 
     def to_json(self) -> dict[str, JSON]:
         """Only the limits that are set."""

@@ -111,11 +111,25 @@ class Reference:
 
 
 def sources_digest(root: Path, *references: Reference) -> str:
-    """SHA-256 over the sources of several references: paths below `root` and contents."""
+    """SHA-256 over the sources of several references: paths below `root` and contents.
+
+    Of a class in an installed package, every source of that package counts.
+    """
     files: dict[str, Path] = {}
     for reference in references:
-        files |= reference.sources(root)
+        files |= reference.sources(root) or _package_files(reference.module.partition(".")[0])
     return sha256("\n".join(f"{name} {sha256_file(path)}" for name, path in sorted(files.items())).encode())
+
+
+def _package_files(package: str) -> dict[str, Path]:
+    """Every source of an installed package, found without running it."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return {}
+    if not spec.submodule_search_locations:
+        return {Path(spec.origin).name: Path(spec.origin)}
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    return {f"{package}/{p.relative_to(f).as_posix()}": p for f in folders for p in sorted(f.rglob("*.py"))}
 
 
 def _parse(path: Path) -> ast.Module:
@@ -213,9 +227,12 @@ def _project_first(root: Path, files: dict[str, Path]) -> Iterator[None]:
     aside = {name: sys.modules.pop(name) for name in own if name in sys.modules}
     sys.path.insert(0, str(root))
     importlib.invalidate_caches()
+    # Bytecode written beside the sources would be a file too many in a sealed artifact.
+    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = bytecode
         sys.path.remove(str(root))
         for name in own:
             sys.modules.pop(name, None)

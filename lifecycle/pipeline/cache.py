@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version_tuple
 from typing import Any, cast
 
+import lifecycle
 from lifecycle.core.artifact import Artifact, open_artifact
-from lifecycle.core.canonical import JSON, canonical_json, sha256
+from lifecycle.core.canonical import JSON, canonical_json, sha256, sha256_file
 from lifecycle.core.errors import ArtifactError
 from lifecycle.core.reference import sources_digest
 from lifecycle.core.stage import Context, Stage
@@ -25,8 +27,9 @@ LIBRARIES = (
     "onnxruntime",
     "numpy",
 )
+OWN = ("core", "train", "compress", "export", "stages")  # our folders whose code makes results
 # Options of a trainer that change what is shown or where, never the result.
-SILENT = ("enable_progress_bar", "log_every_n_steps", "default_root_dir")
+SILENT = ("log_every_n_steps",)
 
 
 def stage_key(
@@ -48,15 +51,23 @@ def stage_key(
         "options": _options(stage),
         "inputs": {kind: artifact.digest for kind, artifact in inputs.items()},
         "baseline": context.baseline.digest if context.baseline else None,
-        "project": project.name,
+        "project": project.name if stage.produces == "version" else None,
         "model": [project.model.text, dict(project.model_args)],
         "data": [project.data.text, dict(project.data_args), data_fingerprint],
         "sources": sources_digest(project.root, project.model, project.data),
-        "budget": cast("JSON", asdict(context.budget)),
+        "budget": _budget(context),
         "seed": context.seed,
         "versions": versions(),
+        "code": own_code(),
     }
     return sha256(canonical_json(depends))
+
+
+def _budget(context: Context) -> JSON:
+    """What of the budget matters: training looks at it only to choose its best epoch."""
+    if context.baseline is None:
+        return {"metric": context.budget.metric, "mode": context.budget.mode}
+    return cast("JSON", asdict(context.budget))
 
 
 def versions() -> dict[str, JSON]:
@@ -68,6 +79,15 @@ def versions() -> dict[str, JSON]:
         except PackageNotFoundError:
             found[library] = None
     return found
+
+
+@cache
+def own_code() -> str:
+    """SHA-256 over our own sources that make results: a version number does not tell checkouts apart."""
+    root = Path(lifecycle.__file__).parent
+    files = [path for folder in OWN for path in (root / folder).rglob("*.py")]
+    named = sorted((path.relative_to(root).as_posix(), sha256_file(path)) for path in files)
+    return sha256(canonical_json(cast("JSON", named)))
 
 
 def look_up(path: Path) -> tuple[Artifact | None, str]:

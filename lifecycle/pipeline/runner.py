@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
-from lifecycle.core.stage import Context, Stage, Tracker, scratch
+from lifecycle.core.stage import Context, Stage, Tracker
 from lifecycle.pipeline.cache import look_up, stage_key
 
 
@@ -110,7 +110,8 @@ def _run_one(
     context.progress.note(
         f"{name}: done in {seconds:.1f} s  {artifact.digest[:12]}  {_headline(artifact)}".rstrip()
     )
-    shutil.rmtree(scratch(into), ignore_errors=True)
+    for unfinished in into.parent.glob(".*.work"):
+        shutil.rmtree(unfinished, ignore_errors=True)
     return Outcome(name=name, cached=False, seconds=seconds, artifact=artifact)
 
 
@@ -125,17 +126,9 @@ def _record(tracker: Tracker, outcome: Outcome, stage: Stage, key: str) -> None:
         }
     )
     tracker.log_params(flatten(cast("dict[str, JSON]", asdict(cast("Any", stage)))))
-    tracker.log_metrics(numbers(artifact))
+    tracker.log_metrics(artifact.numbers())
     if not outcome.cached:
         tracker.log_artifacts(artifact.path, artifact.kind)
-
-
-def numbers(artifact: Artifact) -> dict[str, float]:
-    """The numeric facts of an artifact: ``facts["metrics"]``."""
-    metrics = artifact.facts.get("metrics")
-    if not isinstance(metrics, Mapping):
-        return {}
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
 
 
 def flatten(options: Mapping[str, JSON], above: str = "") -> dict[str, JSON]:
@@ -156,5 +149,5 @@ def flatten(options: Mapping[str, JSON], above: str = "") -> dict[str, JSON]:
 def _headline(artifact: Artifact) -> str:
     shown = artifact.facts.get("headline")
     names: Sequence[str] = [str(name) for name in shown] if isinstance(shown, list) else []
-    values = numbers(artifact)
+    values = artifact.numbers()
     return "  ".join(f"{name} {values[name]:.4g}" for name in names if name in values)

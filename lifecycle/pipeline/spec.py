@@ -82,6 +82,8 @@ def _stage_names(config: Config) -> list[str]:
     if listed is not None:
         names = cast("list[str]", convert(list[str], listed, f"{config.origin(('stages',))}: 'stages'"))
         for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"{config.origin(('stages',))}: 'stages' names '{name}' twice")
             if name not in known:
                 raise UsageError(f"{config.origin(('stages',))}: no stage '{name}': {suggest(name, known)}")
         return names
@@ -92,8 +94,8 @@ def _stage(config: Config, name: str, gates: Mapping[str, JSON]) -> Stage:
     cls = cast("type[Any]", plugins.load("stages", name))
     if "trainer" in cls.__dataclass_fields__ and name != "train":
         for option, value in _mapping(config, "train", "trainer").items():
-            # Fine-tuning inherits what training set, except where the stage says otherwise.
-            if lookup(config, (name, "trainer", option)) is None:
+            # Fine-tuning inherits what training set, where the stage says nothing else; epochs are its own.
+            if option != "max_epochs" and lookup(config, (name, "trainer", option)) is None:
                 config.set((name, "trainer", option), value, config.origin(("train", "trainer", option)))
     # Registration keeps the thresholds of promotion on the version.
     more = {"gates": gates} if "gates" in cls.__dataclass_fields__ else None
@@ -103,7 +105,10 @@ def _stage(config: Config, name: str, gates: Mapping[str, JSON]) -> Stage:
 def _mapping(config: Config, *key: str) -> dict[str, JSON]:
     value = lookup(config, key)
     name = ".".join(key)
-    return cast("dict[str, JSON]", convert(dict[str, Any], value or {}, f"{config.origin(key)}: '{name}'"))
+    return cast(
+        "dict[str, JSON]",
+        convert(dict[str, Any], {} if value is None else value, f"{config.origin(key)}: '{name}'"),
+    )
 
 
 def _value(config: Config, key: str, type_: type[Any], default: Any) -> Any:

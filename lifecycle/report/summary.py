@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
-from lifecycle.pipeline.runner import Outcome, numbers
+from lifecycle.pipeline.runner import Outcome
 
 STAGE_COLUMNS = ("stage", "", "time", "metric", "MACs", "parameters", "size", "latency", "digest")
 MODEL_COLUMNS = ("", "dense", "compressed", "change")
@@ -16,7 +16,7 @@ def stage_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
     """A row for each stage; what a stage did not measure is left empty."""
     rows = []
     for outcome in outcomes:
-        values = numbers(outcome.artifact)
+        values = outcome.artifact.numbers()
         rows.append(
             [
                 outcome.name,
@@ -35,7 +35,7 @@ def stage_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
 
 def before_after(evaluation: Artifact) -> list[list[str]]:
     """The dense model beside the one that will be served, row by row, from an ``evaluation`` artifact."""
-    after, before = numbers(evaluation), _numbers(evaluation.facts.get("dense"))
+    after, before = evaluation.numbers(), _numbers(evaluation.facts.get("dense"))
     rows = [
         [name, f"{before[name]:.4f}", f"{after[name]:.4f}", f"{after[name] - before[name]:+.4f}"]
         for name in after
@@ -56,7 +56,7 @@ def outcome_json(outcome: Outcome) -> dict[str, JSON]:
         "kind": outcome.artifact.kind,
         "digest": outcome.artifact.digest,
         "path": str(outcome.artifact.path),
-        "metrics": numbers(outcome.artifact),
+        "metrics": outcome.artifact.numbers(),
     }
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import lifecycle
-from lifecycle.core.artifact import Artifact
 from lifecycle.core.budget import check_budget
 from lifecycle.core.canonical import JSON
 from lifecycle.core.config import convert
@@ -15,7 +14,6 @@ from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Context
 from lifecycle.core.verdict import require
-from lifecycle.pipeline.runner import numbers
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks import Callback
@@ -58,10 +56,17 @@ def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
     }
 
 
+def check_fine_tuning(options: Mapping[str, object], epochs: int) -> dict[str, Any]:
+    """Trainer options of a stage that says in ``epochs`` how long it trains."""
+    if "max_epochs" in options:
+        raise UsageError("trainer.max_epochs is not for this stage: set its own 'epochs'")
+    return check_trainer({**options, "max_epochs": epochs})
+
+
 def fit(
     module: Module,
     context: Context,
-    options: Mapping[str, object],
+    options: Mapping[str, Any],
     *,
     title: str,
     folder: Path,
@@ -81,20 +86,24 @@ def fit(
     """
     from lifecycle.train.callbacks import ModelCheckpoint, ProgressBar
     from lifecycle.train.checkpoint import load_ckpt
-    from lifecycle.train.seeding import seed_everything
     from lifecycle.train.trainer import Trainer
 
-    seed_everything(context.seed)
     keep = ModelCheckpoint(folder, monitor=context.budget.metric, mode=context.budget.mode)
     trainer = Trainer(
-        **cast("dict[str, Any]", {"deterministic": True, **options}),
+        **{"deterministic": True, **options, **_last_epoch_validated(options)},
         callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep],
         logger=context.tracker,
         default_root_dir=folder,
     )
     last = folder / "last.ckpt"
     trainer.fit(module, datamodule=data_of(context), ckpt_path=last if resume and last.is_file() else None)
-    module.load_state_dict(load_ckpt(Path(keep.best_model_path))["state_dict"])  # type: ignore[arg-type]
+    module.load_state_dict(load_ckpt(folder / "best.ckpt")["state_dict"])  # type: ignore[arg-type]
+
+
+def _last_epoch_validated(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Fine-tuning inherits how often training validates, and may have fewer epochs than that."""
+    every, epochs = options.get("check_val_every_n_epoch", 1), options.get("max_epochs", 1000)
+    return {"check_val_every_n_epoch": min(every, epochs)}
 
 
 def set_learning_rate(module: Module, lr: float | None) -> None:
@@ -133,21 +142,23 @@ def measure(module: Module, context: Context) -> dict[str, float]:
 
 
 def data_of(context: Context) -> DataModule:
-    """The project's DataModule, anew."""
+    """The project's DataModule, anew, and the generators as they are for every stage.
+
+    A split that is drawn in ``setup`` comes out alike in all of them: else validation would score what
+    training has seen.
+    """
+    from lifecycle.train.seeding import seed_everything
+
+    seed_everything(context.seed)
     return cast("DataModule", context.data())
 
 
 def require_budget(context: Context, measured: Mapping[str, float], stage: str) -> None:
     """Raise `RefusedError` when a compressed model is outside the budget; its parent stays as it is."""
     if context.baseline is not None:
-        rows = check_budget(context.budget, measured, dense_numbers(context.baseline))
+        rows = check_budget(context.budget, measured, context.baseline.numbers())
         require(
             rows,
             f"{stage}: the model is outside the budget",
             hint="Give it more epochs, or change `budget:`.",
         )
-
-
-def dense_numbers(baseline: Artifact) -> dict[str, float]:
-    """What was measured on the dense trained model."""
-    return numbers(baseline)

@@ -13,7 +13,6 @@ from lifecycle.core.stage import Context
 from lifecycle.stages.fitting import data_of
 from lifecycle.train.describe import arrays
 from lifecycle.train.forward import with_forward
-from lifecycle.train.seeding import seed_batch
 from lifecycle.train.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ def record_inputs(module: Module, context: Context, split: str, *, batches: int)
     trainer = Trainer(
         logger=False, enable_checkpointing=False, enable_progress_bar=False, limit_val_batches=batches
     )
-    seed_batch(context.seed, 0, -1)
     with with_forward(module, record):
         trainer.validate(module, loader)
     if not seen:

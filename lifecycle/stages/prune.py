@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_trainer, fit, measure, require_budget, set_learning_rate
+from lifecycle.stages.fitting import check_fine_tuning, fit, measure, require_budget, set_learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Prune(Stage):
     produces: ClassVar[str] = "checkpoint"
 
     macs: float
-    importance: str = "magnitude"
+    importance: Literal["magnitude", "lamp", "fpgm", "random"] = "magnitude"
     round_to: int = 8
     ignore: tuple[str, ...] = ()
     epochs: int = 5
@@ -42,7 +42,7 @@ class Prune(Stage):
     def __post_init__(self) -> None:
         if not 0 < self.macs < 1:
             raise UsageError(f"macs is {self.macs}; expected a fraction between 0 and 1")
-        check_trainer({**self.trainer, "max_epochs": self.epochs})
+        check_fine_tuning(self.trainer, self.epochs)
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Prune in the trainer's set-up, fine-tune, keep the best epoch."""
@@ -61,7 +61,7 @@ class Prune(Stage):
             ignore=self.ignore,
             seed=context.seed,
         )
-        options = check_trainer({**self.trainer, "max_epochs": self.epochs})
+        options = check_fine_tuning(self.trainer, self.epochs)
         fit(module, context, options, title="prune", folder=scratch(into), callbacks=[pruning])
         assert pruning.edit is not None
         metrics = measure(module, context) | asdict(count_cost(module, example_inputs(module)))

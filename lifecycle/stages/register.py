@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ class Register(Stage):
     gates: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z_][\w-]*", self.alias) or re.fullmatch(r"v\d+", self.alias):
+            raise UsageError(f"alias is {self.alias!r}; expected a word, such as challenger")
         if self.alias in RESERVED:
             raise UsageError(
                 f"alias '{self.alias}' is set by promotion alone; use another, such as challenger"

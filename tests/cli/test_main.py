@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that are loaded after a piece of code ran in a process of its own."""
     script = f"{code}\nimport sys; print('\\n' + ' '.join(sys.modules), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
 
@@ -30,9 +32,13 @@ def test_help_of_every_verb_loads_no_framework() -> None:
     assert loaded_by(code) & heavy == set()
 
 
-@pytest.mark.parametrize("code", ["import lifecycle", "import lifecycle.callbacks", "import lifecycle as pl; dir(pl)"])
+@pytest.mark.parametrize(
+    "code", ["import lifecycle", "import lifecycle.callbacks", "import lifecycle as pl; dir(pl)"]
+)
 def test_the_import_loads_no_framework(code: str) -> None:
-    assert loaded_by(code) & {"torch", "mlflow", "pydantic", "bentoml", "onnx", "onnxruntime", "numpy"} == set()
+    assert (
+        loaded_by(code) & {"torch", "mlflow", "pydantic", "bentoml", "onnx", "onnxruntime", "numpy"} == set()
+    )
 
 
 def test_help_lists_every_verb_with_its_purpose(lifecycle: CommandLine) -> None:
@@ -62,10 +68,15 @@ def test_the_version_is_told(lifecycle: CommandLine) -> None:
         (["run"], "Error: Missing argument 'FILE'."),
         (["run", "pipeline.yaml", "--jason"], "Error: No such option '--jason'. Did you mean '--json'?"),
         (["--verbos"], "Error: No such option '--verbos'"),
-        (["serve", "x", "--port", "http"], "Error: Invalid value for '--port': 'http' is not a valid integer."),
+        (
+            ["serve", "x", "--port", "http"],
+            "Error: Invalid value for '--port': 'http' is not a valid integer.",
+        ),
     ],
 )
-def test_wrong_usage_ends_with_2_and_a_message(lifecycle: CommandLine, words: list[str], message: str) -> None:
+def test_wrong_usage_ends_with_2_and_a_message(
+    lifecycle: CommandLine, words: list[str], message: str
+) -> None:
     ended = lifecycle(*words)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
@@ -76,7 +87,12 @@ def test_wrong_usage_ends_with_2_and_a_message(lifecycle: CommandLine, words: li
 @pytest.mark.parametrize(
     ("source", "code", "message", "status"),
     [
-        ("raise KeyboardInterrupt", 130, "error: interrupted; the same command goes on from here\n", "KILLED"),
+        (
+            "raise KeyboardInterrupt",
+            130,
+            "error: interrupted; the same command goes on from here\n",
+            "KILLED",
+        ),
         (
             "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)",
             143,
@@ -89,8 +105,18 @@ def test_wrong_usage_ends_with_2_and_a_message(lifecycle: CommandLine, words: li
             "error: RuntimeError: disk on fire\nRun it again with `lifecycle -v …` for the traceback.\n",
             "FAILED",
         ),
-        ("import no_such_package", 2, "cannot be imported: ModuleNotFoundError: No module named 'no_such_package'\n", "FAILED"),
-        ("class Data: pass", 2, "error: data.py:Data is no lifecycle.DataModule: write `class Data(lifecycle.D", "FAILED"),
+        (
+            "import no_such_package",
+            2,
+            "cannot be imported: ModuleNotFoundError: No module named 'no_such_package'\n",
+            "FAILED",
+        ),
+        (
+            "class Data: pass",
+            2,
+            "error: data.py:Data is no lifecycle.DataModule: write `class Data(lifecycle.D",
+            "FAILED",
+        ),
     ],
 )
 def test_however_a_run_ends_exit_code_message_and_status_agree(
@@ -116,6 +142,8 @@ def test_a_traceback_is_for_those_who_ask_for_it(lifecycle: CommandLine) -> None
 
 def test_the_installed_command_says_what_is_wrong_without_a_traceback(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("lifecycle")
-    done = subprocess.run([command, "run", "missing.yaml"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [command, "run", "missing.yaml"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: no file missing.yaml: allowed: (nothing)\n"

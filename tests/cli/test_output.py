@@ -7,7 +7,9 @@ import pytest
 from lifecycle.cli.output import print_error, print_json, print_note, print_table, print_text
 
 
-def test_data_goes_to_standard_output_and_the_rest_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_goes_to_standard_output_and_the_rest_to_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     print_text("data")
     print_note("note")
     print_error("wrong")

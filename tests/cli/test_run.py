@@ -18,7 +18,11 @@ def refused(ended: Ended) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name:", "nmae:", "pipeline.yaml:1: unknown key 'nmae': did you mean 'name'? Allowed: budget, data, data_args, "),
+        (
+            "name:",
+            "nmae:",
+            "pipeline.yaml:1: unknown key 'nmae': did you mean 'name'? Allowed: budget, data, data_args, ",
+        ),
         ("max_epochs", "max_epoch", "did you mean 'max_epochs'? Allowed: accumulate_grad_batches, "),
         ("max_epochs: 1", "max_epochs: one", "trainer.max_epochs is 'one': Input should be a valid integer"),
         ("width", "widht", "model.py:Net takes no argument 'widht': did you mean 'width'? Allowed: width"),
@@ -40,11 +44,26 @@ def test_a_wrong_file_is_refused_with_the_closest_match_and_what_is_allowed(
     [
         (["pipelin.yaml"], "no file pipelin.yaml: did you mean 'pipeline.yaml'? Allowed: pipeline.yaml"),
         (["nowhere/pipeline.yaml"], "no file nowhere/pipeline.yaml: allowed: (nothing)"),
-        (["pipeline.yaml", "train"], "'train' sets nothing: expected key=value, as in train.trainer.max_epochs=3"),
-        (["pipeline.yaml", "seed=x"], "command line 'seed=x': 'seed' is 'x': Input should be a valid integer"),
-        (["pipeline.yaml", "trian.x=1"], "command line 'trian.x=1': unknown key 'trian': did you mean 'train'?"),
-        (["pipeline.yaml", "name.x=1"], "command line 'name.x=1': 'name' is 'tiny', nothing can be set below it"),
-        (["pipeline.yaml", "stages=[prune,train]", "prune.macs=0.5"], "stage 'prune' needs a checkpoint, and no stage"),
+        (
+            ["pipeline.yaml", "train"],
+            "'train' sets nothing: expected key=value, as in train.trainer.max_epochs=3",
+        ),
+        (
+            ["pipeline.yaml", "seed=x"],
+            "command line 'seed=x': 'seed' is 'x': Input should be a valid integer",
+        ),
+        (
+            ["pipeline.yaml", "trian.x=1"],
+            "command line 'trian.x=1': unknown key 'trian': did you mean 'train'?",
+        ),
+        (
+            ["pipeline.yaml", "name.x=1"],
+            "command line 'name.x=1': 'name' is 'tiny', nothing can be set below it",
+        ),
+        (
+            ["pipeline.yaml", "stages=[prune,train]", "prune.macs=0.5"],
+            "stage 'prune' needs a checkpoint, and no stage",
+        ),
     ],
 )
 def test_wrong_words_are_refused_with_the_closest_match_and_what_is_allowed(
@@ -56,12 +75,18 @@ def test_wrong_words_are_refused_with_the_closest_match_and_what_is_allowed(
 def test_the_environment_sets_options_too(lifecycle: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIFECYCLE_TRAIN__TRAINR", "{}")
     message = refused(lifecycle("run", "pipeline.yaml"))
-    assert message.startswith("environment LIFECYCLE_TRAIN__TRAINR: unknown key 'train.trainr': did you mean 'trainer'?")
+    assert message.startswith(
+        "environment LIFECYCLE_TRAIN__TRAINR: unknown key 'train.trainr': did you mean 'trainer'?"
+    )
 
 
 def test_what_is_refused_leaves_no_workspace(lifecycle: CommandLine) -> None:
     refused(lifecycle("run", "pipeline.yaml", "seed=x"))
-    assert sorted(path.name for path in lifecycle.folder.iterdir()) == ["data.py", "model.py", "pipeline.yaml"]
+    assert sorted(path.name for path in lifecycle.folder.iterdir()) == [
+        "data.py",
+        "model.py",
+        "pipeline.yaml",
+    ]
 
 
 @pytest.mark.usefixtures("store")

@@ -157,7 +157,9 @@ def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
 
 def test_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     seal(tmp_path / "a")
-    assert error_of(tmp_path / "a", "bundle") == f"{tmp_path / 'a'} holds a checkpoint, but a bundle is needed"
+    assert (
+        error_of(tmp_path / "a", "bundle") == f"{tmp_path / 'a'} holds a checkpoint, but a bundle is needed"
+    )
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty"])
@@ -196,7 +198,11 @@ def test_a_draft_that_fails_leaves_the_artifact_that_was_there(tmp_path: Path) -
 def test_sealing_replaces_what_was_there(tmp_path: Path) -> None:
     seal(tmp_path / "a")
     seal(tmp_path / "a", {"other": b"1"})
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["facts.json", "manifest.json", "other"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "facts.json",
+        "manifest.json",
+        "other",
+    ]
 
 
 def test_a_killed_process_leaves_no_artifact(tmp_path: Path) -> None:

@@ -18,9 +18,30 @@ DENSE = {
 @pytest.mark.parametrize(
     ("budget", "measured", "term", "shown", "limit", "holds"),
     [
-        (Budget(metric="val_acc", max_drop=0.01), {"val_acc": 0.98}, "drop of val_acc", "0.01", "≤ 0.01", True),
-        (Budget(metric="val_acc", max_drop=0.01), {"val_acc": 0.97}, "drop of val_acc", "0.02", "≤ 0.01", False),
-        (Budget(metric="val_acc", max_drop=0.01), {"val_acc": 1.0}, "drop of val_acc", "-0.01", "≤ 0.01", True),
+        (
+            Budget(metric="val_acc", max_drop=0.01),
+            {"val_acc": 0.98},
+            "drop of val_acc",
+            "0.01",
+            "≤ 0.01",
+            True,
+        ),
+        (
+            Budget(metric="val_acc", max_drop=0.01),
+            {"val_acc": 0.97},
+            "drop of val_acc",
+            "0.02",
+            "≤ 0.01",
+            False,
+        ),
+        (
+            Budget(metric="val_acc", max_drop=0.01),
+            {"val_acc": 1.0},
+            "drop of val_acc",
+            "-0.01",
+            "≤ 0.01",
+            True,
+        ),
         (
             Budget(metric="val_loss", mode="min", max_drop=0.05),
             {"val_loss": 0.2},

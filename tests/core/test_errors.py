@@ -21,7 +21,7 @@ def test_the_hint_stands_on_a_line_of_its_own() -> None:
 
 
 def test_wrong_use_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="^wrong$"):
+    with pytest.raises(ValueError, match=r"^wrong$"):
         raise UsageError("wrong")
 
 

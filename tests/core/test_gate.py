@@ -11,6 +11,11 @@ def test_a_gate_without_a_threshold_is_refused() -> None:
         Gate()
 
 
+def test_a_drop_alone_is_no_threshold() -> None:
+    with pytest.raises(UsageError, match=r"^max_drop needs min or max beside it: they say which way is better$"):
+        Gate(max_drop=0.01)
+
+
 @pytest.mark.parametrize(
     ("gate", "value", "champion", "verdicts"),
     [
@@ -19,8 +24,8 @@ def test_a_gate_without_a_threshold_is_refused() -> None:
         (Gate(max=0.2), 0.3, None, [("acc", False)]),
         (Gate(min=0.1, max=0.2), 0.15, 0.9, [("acc", True), ("acc", True)]),
         (Gate(min=0.95, max_drop=0.01), 0.97, 0.99, [("acc", True), ("acc, drop from champion", False)]),
-        (Gate(max_drop=0.01), 0.985, 0.99, [("acc, drop from champion", True)]),
-        (Gate(max_drop=0.01), 0.5, None, []),  # nothing to compare with
+        (Gate(min=0.95, max_drop=0.01), 0.985, 0.99, [("acc", True), ("acc, drop from champion", True)]),
+        (Gate(min=0.95, max_drop=0.01), 0.96, None, [("acc", True)]),  # no champion to compare with
         # With an upper limit alone, less is better.
         (Gate(max=1.0, max_drop=0.1), 0.7, 0.5, [("acc", True), ("acc, drop from champion", False)]),
         (Gate(max=1.0, max_drop=0.1), 0.3, 0.5, [("acc", True), ("acc, drop from champion", True)]),

@@ -29,7 +29,9 @@ def value(root: Path, reference: str = "model.py:Net") -> object:
 
 @pytest.mark.parametrize("text", ["", "model.py", ":Net", "model.py:"])
 def test_a_reference_names_a_class(text: str) -> None:
-    with pytest.raises(UsageError, match=f"^'{text}' names no class: expected FILE.py:CLASS or package.module:CLASS$"):
+    with pytest.raises(
+        UsageError, match=f"^'{text}' names no class: expected FILE.py:CLASS or package.module:CLASS$"
+    ):
         Reference(text)
 
 
@@ -53,7 +55,9 @@ def test_nothing_runs_when_a_reference_is_checked(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_refused_with_the_closest_one(tmp_path: Path) -> None:
     root = project(tmp_path, {"model.py": NET})
-    with pytest.raises(UsageError, match=r"no file .*/modle.py: did you mean 'model.py'\? Allowed: model.py$"):
+    with pytest.raises(
+        UsageError, match=r"no file .*/modle.py: did you mean 'model.py'\? Allowed: model.py$"
+    ):
         Reference("modle.py:Net").check(root)
 
 
@@ -75,14 +79,18 @@ def test_a_function_is_no_class(tmp_path: Path) -> None:
 def test_a_missing_argument_is_refused_with_the_closest_one(tmp_path: Path) -> None:
     root = project(tmp_path, {"model.py": NET})
     with pytest.raises(
-        UsageError, match=r"^model.py:Net takes no argument 'widht': did you mean 'width'\? Allowed: lr, width$"
+        UsageError,
+        match=r"^model.py:Net takes no argument 'widht': did you mean 'width'\? Allowed: lr, width$",
     ):
         Reference("model.py:Net").check(root, ["widht"])
 
 
 @pytest.mark.parametrize(
     "source",
-    ["class Net:\n    def __init__(self, **options): pass\n", "from base import Base\nclass Net(Base): pass\n"],
+    [
+        "class Net:\n    def __init__(self, **options): pass\n",
+        "from base import Base\nclass Net(Base): pass\n",
+    ],
 )
 def test_arguments_that_the_text_does_not_tell_are_left_to_the_class(tmp_path: Path, source: str) -> None:
     root = project(tmp_path, {"model.py": source, "base.py": "class Base: pass\n"})
@@ -202,7 +210,9 @@ def test_two_projects_with_modules_of_the_same_names_do_not_mix(tmp_path: Path) 
 
 
 def test_an_edited_file_is_loaded_anew_and_an_unchanged_one_is_not(tmp_path: Path) -> None:
-    root = project(tmp_path, {"model.py": "import layers\nclass Net: value = layers.value\n", "layers.py": "value = 1\n"})
+    root = project(
+        tmp_path, {"model.py": "import layers\nclass Net: value = layers.value\n", "layers.py": "value = 1\n"}
+    )
     before = Reference("model.py:Net").load(root)
     assert Reference("model.py:Net").load(root) is before
     project(root, {"layers.py": "value = 22\n"})
@@ -252,6 +262,12 @@ def test_loading_leaves_no_plain_names_behind(tmp_path: Path) -> None:
 def test_loading_gives_back_modules_whose_names_the_project_uses(tmp_path: Path) -> None:
     import statistics
 
-    root = project(tmp_path, {"model.py": "import statistics\nclass Net: value = statistics.value\n", "statistics.py": "value = 5\n"})
+    root = project(
+        tmp_path,
+        {
+            "model.py": "import statistics\nclass Net: value = statistics.value\n",
+            "statistics.py": "value = 5\n",
+        },
+    )
     assert value(root) == 5
     assert sys.modules["statistics"] is statistics

@@ -33,7 +33,10 @@ def test_what_is_declared_passes(size: int) -> None:
         ({"image": image(1, 1, 8, 8, dtype="float32")}, "input 'image': expected uint8, got float32"),
         ({"image": image(1, 8, 8)}, "input 'image': expected shape [batch, 1, 8, 8], got [1, 8, 8]"),
         ({"image": image(1, 1, 8, 9)}, "input 'image': expected shape [batch, 1, 8, 8], got [1, 1, 8, 9]"),
-        ({"image": image(1, 1, 8, 8, 1)}, "input 'image': expected shape [batch, 1, 8, 8], got [1, 1, 8, 8, 1]"),
+        (
+            {"image": image(1, 1, 8, 8, 1)},
+            "input 'image': expected shape [batch, 1, 8, 8], got [1, 1, 8, 8, 1]",
+        ),
         ({"image": image()}, "input 'image': expected shape [batch, 1, 8, 8], got []"),
         ({"image": image(0, 1, 8, 8)}, "input 'image': shape [0, 1, 8, 8] holds no elements"),
     ],
@@ -72,7 +75,7 @@ def test_a_signature_survives_json() -> None:
     ],
 )
 def test_what_is_no_signature_is_refused(content: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match="^not a signature: "):
+    with pytest.raises(UsageError, match=r"^not a signature: "):
         Signature.from_json(content)  # type: ignore[arg-type]
 
 
@@ -86,7 +89,9 @@ def test_what_is_no_signature_is_refused(content: dict[str, object]) -> None:
         (TensorSpec(name="x", dtype="bool", shape=("n", 400)), 0, 1),
     ],
 )
-def test_random_values_fill_the_range_and_fit_the_declaration(spec: TensorSpec, low: float, high: float) -> None:
+def test_random_values_fill_the_range_and_fit_the_declaration(
+    spec: TensorSpec, low: float, high: float
+) -> None:
     values = spec.random(np.random.default_rng(0), batch=50, n=50)
     spec.check(values)
     assert values.shape[0] == 50

@@ -79,7 +79,9 @@ def test_a_damaged_result_is_reported_and_built_again(pipeline: Pipeline) -> Non
     second = pipeline.run(notes=notes)
     assert [outcome.name for outcome in second if not outcome.cached] == ["prune"]
     (report,) = [line for line in notes.lines if "altered" in line]
-    assert report.startswith(f"prune: artifact {first[1].artifact.path} was altered: text differs from its SHA-256")
+    assert report.startswith(
+        f"prune: artifact {first[1].artifact.path} was altered: text differs from its SHA-256"
+    )
     assert report.endswith("; it is built again")
     assert second[1].artifact == first[1].artifact
     assert pipeline.ran() == []
@@ -99,7 +101,7 @@ def test_a_result_whose_other_half_is_gone_is_built_again(pipeline: Pipeline) ->
 
 def test_a_failure_keeps_what_was_finished_and_what_the_stage_has_begun(pipeline: Pipeline) -> None:
     broken, log = pipeline.changed("export", text="fails"), Log()
-    with pytest.raises(RuntimeError, match="^the stage failed$"):
+    with pytest.raises(RuntimeError, match=r"^the stage failed$"):
         broken.run(log)
     assert log.ended == [("train", "ended"), ("prune", "ended"), ("export", "RuntimeError")]
     assert [path.name for path in (pipeline.cache / "export").rglob("half")] == ["half"]
@@ -174,7 +176,10 @@ def test_results_are_verified_artifacts_below_stage_and_key(pipeline: Pipeline) 
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ({"prune": Prune()}, "stage 'prune' needs a checkpoint, and no stage before it makes one; the order is: prune"),
+        (
+            {"prune": Prune()},
+            "stage 'prune' needs a checkpoint, and no stage before it makes one; the order is: prune",
+        ),
         (
             {"export": Export(), "train": Train()},
             "stage 'export' needs a checkpoint, and no stage before it makes one; the order is: export, train",

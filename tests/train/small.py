@@ -95,7 +95,7 @@ def quiet(**options: Any) -> pl.Trainer:
     )
 
 
-def seeded(module: type[Regression] = Regression, **arguments: Any) -> Regression:
+def seeded(module: type[Regression] = Regression, **arguments: Any) -> Any:
     """A module with the weights of seed 7, and the generators as they are before a fit of seed 7."""
     pl.seed_everything(7)
     made = module(**arguments)

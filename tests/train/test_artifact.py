@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -167,7 +168,8 @@ def test_tied_weights_are_kept_once(tmp_path: Path, project: Project) -> None:
     saved = load_file(artifact.file("weights.safetensors"))
     assert "encoder.weight" in saved
     assert "again.weight" not in saved
-    assert torch.equal(open_checkpoint(artifact).again.weight, saved["encoder.weight"])
+    module: Any = open_checkpoint(artifact)
+    assert torch.equal(module.again.weight, saved["encoder.weight"])
 
 
 def test_views_of_one_tensor_are_not_taken_for_tied() -> None:

@@ -108,7 +108,7 @@ def test_a_module_that_kept_nothing_is_made_without_arguments(tmp_path: Path) ->
             super().__init__()
             self.hparams.clear()
 
-    made = Fixed()
+    made: Any = Fixed()
     quiet(callbacks=ModelCheckpoint(tmp_path)).fit(made, loader())
-    again = Fixed.load_from_checkpoint(str(tmp_path / "last.ckpt"))
+    again: Any = Fixed.load_from_checkpoint(str(tmp_path / "last.ckpt"))
     assert torch.equal(again.net[0].weight, made.net[0].weight)

@@ -72,7 +72,7 @@ def fit(
     return trainer, recorder
 
 
-def floats(metrics: Any) -> dict[str, float]:
+def floats(metrics: Any) -> dict[str, Any]:
     return {name: pytest.approx(float(value)) for name, value in metrics.items()}
 
 
@@ -140,7 +140,7 @@ def test_the_logger_gets_every_nth_step_and_every_epoch() -> None:
         (["epoch", "v"], 1.0, None),
         (["epoch", "x_epoch"], 1.0, None),
     ]
-    steps = [step for step, _ in recorder.sent]
+    steps = [step or 0 for step, _ in recorder.sent]
     assert steps == sorted(steps)
 
 
@@ -165,7 +165,7 @@ def test_hooks_around_steps_can_log() -> None:
     def log(name: str) -> Log:
         return lambda module, index: module.log(name, 5.0 + index)
 
-    _, recorder = fit(
+    trainer, recorder = fit(
         train_start=log("start"),
         train_batch_end=log("batch_end"),
         val_epoch_end=log("val_end"),
@@ -178,6 +178,12 @@ def test_hooks_around_steps_can_log() -> None:
         {"val_end": 5.0},
         {"start": 5.0, "epoch_end": 5.0},
     ]
+    assert floats(trainer.callback_metrics) == {
+        "start": 5.0,
+        "batch_end": 7.0,
+        "val_end": 5.0,
+        "epoch_end": 5.0,
+    }
 
 
 def test_callbacks_that_end_an_epoch_see_its_training_metrics() -> None:

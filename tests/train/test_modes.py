@@ -8,8 +8,7 @@ from lifecycle.train.modes import mode_of
 
 @pytest.mark.parametrize("training", [True, False])
 def test_every_part_gets_its_mode_back(training: bool) -> None:
-    module = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout(), nn.Dropout()))
-    module[1][0].eval()
+    module = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout().eval(), nn.Dropout()))
     before = [part.training for part in module.modules()]
     with pytest.raises(RuntimeError), mode_of(module, training=training):
         assert {part.training for part in module.modules()} == {training}

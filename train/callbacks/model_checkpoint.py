@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -92,9 +93,9 @@ class ModelCheckpoint(Callback):
         if self.monitor not in trainer.callback_metrics:
             if (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch:
                 return False  # the first validation is yet to come
-            known = ", ".join(sorted(trainer.callback_metrics)) or "(none)"
-            raise ValueError(
-                f"ModelCheckpoint monitors '{self.monitor}', which nobody logged; logged: {known}"
+            raise UsageError(
+                f"ModelCheckpoint monitors '{self.monitor}', which nobody logged: "
+                f"{suggest(self.monitor, trainer.callback_metrics)}"
             )
         score = float(trainer.callback_metrics[self.monitor])
         best = self.best_model_score
