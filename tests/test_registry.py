@@ -91,7 +91,9 @@ def test_an_mlflow_user_can_load_and_run_it(client: MlflowClient, tmp_path: Path
 def test_a_registry_that_is_away_is_not_taken_for_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     away = MlflowClient("http://127.0.0.1:9", "http://127.0.0.1:9")
-    with pytest.raises(LifecycleError, match=r"^the registry does not answer for 'models:/digits@champion': "):
+    with pytest.raises(
+        LifecycleError, match=r"^the registry does not answer for 'models:/digits@champion': "
+    ):
         alias_of(away, "digits", CHAMPION)
 
 

@@ -90,7 +90,8 @@ def read_config(
 def _read_file(path: Path, config: Config) -> None:
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        raise UsageError(f"no file {path}: {suggest(path.name, beside)}")
+        closest = suggest(path.name, beside) if beside else "nor any other pipeline file beside it"
+        raise UsageError(f"no file {path}: {closest}")
     try:
         node = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):

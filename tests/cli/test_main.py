@@ -8,7 +8,6 @@ import pytest
 from mlflow import MlflowClient
 
 from lifecycle.cli.main import VERBS
-from lifecycle.core.errors import UsageError
 from tests.cli.commands import DATA, CommandLine
 
 ROOT = Path(__file__).parents[2]
@@ -133,11 +132,32 @@ def test_however_a_run_ends_exit_code_message_and_status_agree(
     assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == [status]
 
 
-def test_a_traceback_is_for_those_who_ask_for_it(lifecycle: CommandLine) -> None:
-    with pytest.raises(UsageError, match="no file"):
-        from lifecycle.cli.main import main
+def test_a_traceback_is_for_those_who_ask_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from lifecycle.cli.main import main
 
+    with pytest.raises(SystemExit) as ended:
         main(["-v", "run", "missing.yaml"])
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown and "error: no file missing.yaml" in shown
+
+
+def test_a_second_signal_does_not_interrupt_the_cleaning_up() -> None:
+    """Terminated while it terminates, a run still gets its status."""
+    script = (
+        "import os, signal, sys, time\n"
+        "from lifecycle.cli import main as command\n"
+        "def work(**options):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1); print('cleaned up')\n"
+        "command.cli.main = work\n"
+        "command.main([])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (143, "cleaned up\n")
+    assert done.stderr == "error: terminated; the same command goes on from here\n"
 
 
 def test_the_installed_command_says_what_is_wrong_without_a_traceback(tmp_path: Path) -> None:
@@ -146,4 +166,4 @@ def test_the_installed_command_says_what_is_wrong_without_a_traceback(tmp_path: 
         [command, "run", "missing.yaml"], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: no file missing.yaml: allowed: (nothing)\n"
+    assert done.stderr == "error: no file missing.yaml: nor any other pipeline file beside it\n"

@@ -12,7 +12,9 @@ def test_a_gate_without_a_threshold_is_refused() -> None:
 
 
 def test_a_drop_alone_is_no_threshold() -> None:
-    with pytest.raises(UsageError, match=r"^max_drop needs min or max beside it: they say which way is better$"):
+    with pytest.raises(
+        UsageError, match=r"^max_drop needs min or max beside it: they say which way is better$"
+    ):
         Gate(max_drop=0.01)
 
 

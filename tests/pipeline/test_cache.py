@@ -99,3 +99,10 @@ def test_looking_up_says_why_there_is_nothing(pipeline: Pipeline, tmp_path: Path
     assert look_up(tmp_path / "never") == (None, "")
     (artifact.path / "added").touch()
     assert look_up(artifact.path) == (None, f"artifact {artifact.path} was altered: added was added")
+
+
+def test_training_depends_on_which_metric_is_best_and_on_no_limit(pipeline: Pipeline) -> None:
+    before, after = keys(pipeline), keys(pipeline.changed(budget=Budget(max_size_mb=3.0)))
+    assert after[0] == before[0], "a changed limit does not train again"
+    assert not set(after[1:]) & set(before[1:])
+    assert keys(pipeline.changed(budget=Budget(metric="other")))[0] != before[0]
