@@ -50,7 +50,7 @@ def read_rows(file: Path) -> JSON:
 
             return cast("JSON", np.load(file, allow_pickle=False).tolist())
         return cast("JSON", json.loads(file.read_bytes()))
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise UsageError(f"{file} holds no rows: {error}; expected a JSON list or a .npy array") from None
 
 
@@ -58,25 +58,32 @@ def ask(url: str, rows: JSON) -> dict[str, JSON]:
     """Post rows to ``/predict``.
 
     Raises:
-        LifecycleError: the endpoint cannot be reached, or says why it refuses.
+        UsageError: `url` is no http address.
+        LifecycleError: the endpoint cannot be reached, says why it refuses, or is another kind of server.
     """
-    from urllib.error import HTTPError, URLError
+    from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"'{url}' is no address of an endpoint; expected http://HOST:PORT")
     address = f"{url.rstrip('/')}/predict"
     request = Request(address, json.dumps({"rows": rows}).encode(), {"Content-Type": "application/json"})
     try:
         with urlopen(request, timeout=60) as response:
-            return cast("dict[str, JSON]", json.load(response))
+            answer = json.load(response)
     except HTTPError as error:
+        text = error.read().decode(errors="replace")
+        raise LifecycleError(f"{address} answered {error.code}: {text}") from None
+    except OSError as error:
         raise LifecycleError(
-            f"{address} answered {error.code}: {error.read().decode(errors='replace')}"
-        ) from None
-    except URLError as error:
-        raise LifecycleError(
-            f"{address} cannot be reached: {error.reason}",
+            f"{address} cannot be reached: {getattr(error, 'reason', error)}",
             hint="Start it with: lifecycle serve models:/NAME@champion",
         ) from None
+    except ValueError:
+        raise LifecycleError(f"{address} did not answer with JSON: it is another kind of server") from None
+    if not isinstance(answer, dict) or "predictions" not in answer:
+        raise LifecycleError(f"{address} gave no predictions: it is another kind of server")
+    return cast("dict[str, JSON]", answer)
 
 
 def _percent(value: JSON) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from platform import python_version_tuple
 from typing import Any, cast
 
-import lifecycle
 from lifecycle.core.artifact import Artifact, open_artifact
 from lifecycle.core.canonical import JSON, canonical_json, sha256, sha256_file
 from lifecycle.core.errors import ArtifactError
@@ -84,7 +83,7 @@ def versions() -> dict[str, JSON]:
 @cache
 def own_code() -> str:
     """SHA-256 over our own sources that make results: a version number does not tell checkouts apart."""
-    root = Path(lifecycle.__file__).parent
+    root = Path(__file__).parents[1]
     files = [path for folder in OWN for path in (root / folder).rglob("*.py")]
     named = sorted((path.relative_to(root).as_posix(), sha256_file(path)) for path in files)
     return sha256(canonical_json(cast("JSON", named)))

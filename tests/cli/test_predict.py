@@ -56,7 +56,6 @@ def test_an_endpoint_that_is_not_there_is_told_with_what_starts_it(lifecycle: Co
     assert ended.err.endswith("\nStart it with: lifecycle serve models:/NAME@champion\n")
 
 
-@pytest.mark.xfail(reason="an address without a scheme ends as an unexpected ValueError, exit code 1")
 def test_an_address_that_is_none_is_wrong_usage(lifecycle: CommandLine) -> None:
     lifecycle.write("rows.json", "[1]")
     ended = lifecycle("predict", "localhost", "rows.json")

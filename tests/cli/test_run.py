@@ -43,7 +43,7 @@ def test_a_wrong_file_is_refused_with_the_closest_match_and_what_is_allowed(
     ("words", "message"),
     [
         (["pipelin.yaml"], "no file pipelin.yaml: did you mean 'pipeline.yaml'? Allowed: pipeline.yaml"),
-        (["nowhere/pipeline.yaml"], "no file nowhere/pipeline.yaml: allowed: (nothing)"),
+        (["nowhere/pipeline.yaml"], "no file nowhere/pipeline.yaml: nor any other pipeline file beside it"),
         (
             ["pipeline.yaml", "train"],
             "'train' sets nothing: expected key=value, as in train.trainer.max_epochs=3",
