@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from lifecycle.compress.capture import NORM_MODE, Mode
-from lifecycle.compress.modes import mode_of, silent_import
+from lifecycle.compress.modes import silent_import
 from lifecycle.compress.quantizer import METHOD, quantized_graph
 from lifecycle.core.errors import UsageError
+from lifecycle.train.modes import mode_of
 
 
 def calibrate_(module: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:

@@ -11,9 +11,9 @@ from torch.fx.graph import CodeGen
 
 from lifecycle.compress.fold import fuse_batch_norm_, unscaled_batch_norm
 from lifecycle.compress.graphs import DROPOUTS, arguments
-from lifecycle.compress.modes import mode_of
 from lifecycle.compress.rewrites import means_as_pools_, without_in_place_
 from lifecycle.core.errors import UsageError
+from lifecycle.train.modes import mode_of
 
 A = torch.ops.aten
 COUNTING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

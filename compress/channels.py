@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from lifecycle.compress.cost import Cost, count_cost
 from lifecycle.compress.groups import History, channel_groups, ignored_layers, remove_channels_
 from lifecycle.compress.importance import importance_named
-from lifecycle.compress.modes import copied, mode_of
+from lifecycle.compress.modes import copied
 from lifecycle.compress.outputs import tensors_in
 from lifecycle.compress.plan import Plan, search_plan
 from lifecycle.compress.quantizer import is_quantized
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
+from lifecycle.train.modes import mode_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lifecycle.compress.modes import mode_of, one_sample
+from lifecycle.compress.modes import one_sample
+from lifecycle.train.modes import mode_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from lifecycle.compress.importance import Importance
-from lifecycle.compress.modes import mode_of
 from lifecycle.compress.outputs import CONVOLUTIONS, output_layers
 from lifecycle.core.errors import UsageError, suggest
+from lifecycle.train.modes import mode_of
 
 if TYPE_CHECKING:
     from torch_pruning.dependency import DependencyGraph, Group

@@ -1,4 +1,4 @@
-"""Leaving no trace: a mode for a while, copies to try things on, imports that do not talk."""
+"""Leaving no trace: copies to try things on, imports that do not talk."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
-
-
-@contextmanager
-def mode_of(module: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put `module` into training or evaluation mode, then give every submodule back the mode it had."""
-    before = [(part, part.training) for part in module.modules()]
-    module.train(training)
-    try:
-        yield
-    finally:
-        for part, was in before:
-            part.training = was
 
 
 def copied(module: M) -> M:

@@ -19,10 +19,11 @@ from torch.fx import GraphModule
 
 from lifecycle.compress.capture import capture, fix_evaluation_, follow_mode_
 from lifecycle.compress.fold import fold_batch_norm_
-from lifecycle.compress.modes import copied, mode_of, silent_import
+from lifecycle.compress.modes import copied, silent_import
 from lifecycle.compress.outputs import tensors_in
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError, suggest
+from lifecycle.train.modes import mode_of
 
 Method = Literal["static", "qat"]
 CHILD = "quantized"  # the name under which a module holds its graph

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifecycle.core import interrupt
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.stage import Tracker
 from lifecycle.train.loggers.mlflow import MLFlowLogger
@@ -36,7 +37,6 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
     # Migrations report each step, and MLflow hints at features; neither is news to our users.
     for name in ("mlflow", "alembic"):
@@ -50,10 +50,11 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
             client = MlflowClient(uri, registry)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # MLflow's own, the database driver's, the network's, the file system's
+        reason = str(error).strip().partition("\n")[0]
         raise LifecycleError(
-            f"MLflow at {uri} cannot be used: {error}",
-            hint="Check MLFLOW_TRACKING_URI, or unset it to use the workspace's own store.",
+            f"MLflow at {uri} cannot be used: {reason}",
+            hint="Check MLFLOW_TRACKING_URI; a damaged mlflow.db of a workspace can be moved away.",
         ) from error
     return client
 
@@ -103,7 +104,8 @@ class Experiment:
         try:
             yield MLFlowLogger(self.client, run_id)
         except BaseException as error:
-            self._end(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            stopped = interrupt.received() is not None or not isinstance(error, Exception)
+            self._end(run_id, "KILLED" if stopped else "FAILED")
             raise
         self.client.set_terminated(run_id, "FINISHED")
 

@@ -57,7 +57,13 @@ class Workspace:
         """
         from filelock import FileLock, Timeout
 
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"the workspace {self.path} cannot be made: {error.strerror}",
+                hint="Choose a folder that can be written with --workspace PATH.",
+            ) from None
         holder = self.path / "lock.json"
         lock = FileLock(self.path / "lock", timeout=0)
         try:

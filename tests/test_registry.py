@@ -119,7 +119,10 @@ def test_metrics_do_not_stand_in_for_digests(client: MlflowClient, tmp_path: Pat
     assert version.tags["lifecycle.gates"] == "{}"
 
 
-def test_two_projects_in_one_process_keep_to_their_stores(tmp_path: Path, empty_store: Path) -> None:
+def test_two_projects_in_one_process_keep_to_their_stores(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     clients = []
     for name in ("one", "two"):
         workspace = Workspace(tmp_path / name)

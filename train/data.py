@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sized
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
 
 Loader = Iterable[object]
-Limit = int | float
 
 
 class DataModule:
@@ -139,81 +136,19 @@ def batch_size(batch: object) -> int:
     return int(first.shape[0]) if first is not None and first.ndim else 1
 
 
-def loader_of(given: Loader | None, datamodule: DataModule | None, name: str) -> Loader:
+def data_of(loaders: Loader | DataModule | None, datamodule: DataModule | None) -> DataModule | None:
+    """The data module of a verb: as Lightning's do, they take it in place of loaders too."""
+    return loaders if isinstance(loaders, DataModule) else datamodule
+
+
+def loader_of(given: Loader | DataModule | None, datamodule: DataModule | None, name: str) -> Loader:
     """What was passed to a verb, or the data module's loader of that name.
 
     Raises:
-        UsageError: there is neither, or a data module was passed as a loader.
+        UsageError: there is neither.
     """
-    if isinstance(given, DataModule):
-        raise UsageError(f"a {type(given).__name__} is a DataModule: pass it as datamodule=…")
-    if given is not None:
+    if given is not None and not isinstance(given, DataModule):
         return given
     if datamodule is None:
         raise UsageError(f"there is nothing to iterate over: pass a {name} or datamodule=…")
     return cast("Loader", getattr(datamodule, name)())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How many batches of each split are read: a number, or as a float a fraction of them.
-
-    Raises:
-        UsageError: a limit is neither.
-    """
-
-    train: Limit = 1.0
-    val: Limit = 1.0
-    test: Limit = 1.0
-    predict: Limit = 1.0
-
-    def __post_init__(self) -> None:
-        for split, limit in vars(self).items():
-            if limit < 0 or (isinstance(limit, float) and limit > 1):
-                raise UsageError(
-                    f"Trainer(limit_{split}_batches={limit}): expected a whole number of batches, "
-                    "or a fraction of them from 0.0 to 1.0"
-                )
-
-    def apply(self, split: str, loader: Loader) -> tuple[Loader, int | None]:
-        """The loader of a split as `limited` gives it."""
-        return limited(loader, getattr(self, split))
-
-
-def limited(loader: Loader, limit: Limit) -> tuple[Loader, int | None]:
-    """At most `limit` batches (a float is a fraction of them), and how many there will be if it is known.
-
-    Returns:
-        Something to iterate over anew each epoch, and its length; None for an iterable without one.
-
-    Raises:
-        UsageError: a fraction of an unknown number, or of less than one batch.
-    """
-    length = len(loader) if isinstance(loader, Sized) else None
-    if limit == 1.0 and isinstance(limit, float):
-        return loader, length
-    if not isinstance(limit, float):
-        count = limit if length is None else min(limit, length)
-        return _First(loader, count), count
-    if length is None:
-        raise UsageError(f"a fraction of the batches ({limit}) needs a loader with a length; give a number")
-    count = int(length * limit)
-    if limit and length and not count:
-        raise UsageError(
-            f"{limit} of {length} batches is less than one; give a greater fraction, or a number"
-        )
-    return _First(loader, count), count
-
-
-class _First:
-    """The first batches of a loader, every time it is iterated over."""
-
-    def __init__(self, loader: Loader, count: int) -> None:
-        self._loader = loader
-        self._count = count
-
-    def __iter__(self) -> Iterator[object]:
-        return islice(iter(self._loader), self._count)
-
-    def __len__(self) -> int:
-        return self._count

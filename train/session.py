@@ -30,6 +30,8 @@ def session(trainer: Trainer, module: Module, datamodule: DataModule | None, sta
     Raises:
         UsageError: the module's ``__init__`` did not call its parent's.
     """
+    if not hasattr(module, "training_step"):
+        raise UsageError(f"{type(module).__name__} is no lifecycle.Module: write `class …(lifecycle.Module)`")
     if not hasattr(module, "_logbook"):
         raise UsageError(f"{type(module).__name__}.__init__ must call super().__init__() first")
     deterministic = torch.are_deterministic_algorithms_enabled()

@@ -14,9 +14,10 @@ from lifecycle.train.callbacks.base import Callback
 from lifecycle.train.callbacks.defaults import with_defaults
 from lifecycle.train.callbacks.model_checkpoint import ModelCheckpoint
 from lifecycle.train.checkpoint import load_ckpt, restore, save_ckpt, snapshot
-from lifecycle.train.data import DataModule, Limit, Limits, Loader, has_loader, loader_of
+from lifecycle.train.data import DataModule, Loader, data_of, has_loader, loader_of
 from lifecycle.train.evaluate import Kind, evaluate
 from lifecycle.train.hooks import Hooks
+from lifecycle.train.limits import Limit, Limits, check_counts
 from lifecycle.train.loop import FitLoop
 from lifecycle.train.metrics import as_floats
 from lifecycle.train.module import Module
@@ -65,14 +66,12 @@ class Trainer:
         gradient_clip_val: float | None = None,
         deterministic: bool = False,
     ) -> None:
-        for name, value in (
-            ("max_epochs", max_epochs),
-            ("log_every_n_steps", log_every_n_steps),
-            ("check_val_every_n_epoch", check_val_every_n_epoch),
-            ("accumulate_grad_batches", accumulate_grad_batches),
-        ):
-            if value < 1:
-                raise UsageError(f"Trainer({name}={value}): expected a whole number of at least 1")
+        check_counts(
+            max_epochs=max_epochs,
+            log_every_n_steps=log_every_n_steps,
+            check_val_every_n_epoch=check_val_every_n_epoch,
+            accumulate_grad_batches=accumulate_grad_batches,
+        )
         self._limits = Limits(
             train=limit_train_batches,
             val=limit_val_batches,
@@ -98,7 +97,7 @@ class Trainer:
     def fit(
         self,
         model: Module,
-        train_dataloaders: Loader | None = None,
+        train_dataloaders: Loader | DataModule | None = None,
         val_dataloaders: Loader | None = None,
         *,
         datamodule: DataModule | None = None,
@@ -108,13 +107,14 @@ class Trainer:
 
         Args:
             model: What is trained.
-            train_dataloaders: What to train on, unless there is a `datamodule`.
+            train_dataloaders: What to train on, or a DataModule.
             val_dataloaders: What to validate on; None validates nothing.
             datamodule: Loaders in one object.
             ckpt_path: Go on from a checkpoint: a path, or ``"last"`` for the newest of this trainer.
         """
         self._state = FitState(log_every_n_steps=self._state.log_every_n_steps)
         self._seed = torch.initial_seed()
+        datamodule = data_of(train_dataloaders, datamodule)
         with session(self, model, datamodule, "fit") as hooks:
             loader, self.num_training_batches = self._limits.apply(
                 "train", loader_of(train_dataloaders, datamodule, "train_dataloader")
@@ -141,7 +141,7 @@ class Trainer:
     def validate(
         self,
         model: Module | None = None,
-        dataloaders: Loader | None = None,
+        dataloaders: Loader | DataModule | None = None,
         *,
         datamodule: DataModule | None = None,
     ) -> list[dict[str, float]]:
@@ -151,7 +151,7 @@ class Trainer:
     def test(
         self,
         model: Module | None = None,
-        dataloaders: Loader | None = None,
+        dataloaders: Loader | DataModule | None = None,
         *,
         datamodule: DataModule | None = None,
     ) -> list[dict[str, float]]:
@@ -161,12 +161,12 @@ class Trainer:
     def predict(
         self,
         model: Module | None = None,
-        dataloaders: Loader | None = None,
+        dataloaders: Loader | DataModule | None = None,
         *,
         datamodule: DataModule | None = None,
     ) -> list[object]:
         """Run ``predict_step``; returns what it gave for each batch."""
-        model = self._given_or_last(model)
+        model, datamodule = self._given_or_last(model), data_of(dataloaders, datamodule)
         with session(self, model, datamodule, "predict") as hooks:
             loader = loader_of(dataloaders, datamodule, "predict_dataloader")
             _, predictions = evaluate(model, hooks, self._limits.apply("predict", loader)[0], "predict")
@@ -269,9 +269,13 @@ class Trainer:
         return validate
 
     def _evaluate(
-        self, model: Module | None, loaders: Loader | None, datamodule: DataModule | None, kind: Kind
+        self,
+        model: Module | None,
+        loaders: Loader | DataModule | None,
+        datamodule: DataModule | None,
+        kind: Kind,
     ) -> list[dict[str, float]]:
-        model = self._given_or_last(model)
+        model, datamodule = self._given_or_last(model), data_of(loaders, datamodule)
         short = "val" if kind == "validation" else kind
         stage = "validate" if kind == "validation" else kind
         with session(self, model, datamodule, stage) as hooks:

@@ -19,12 +19,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from types import FrameType
 from typing import cast
 
 import click
 
 from lifecycle.cli.output import print_error
+from lifecycle.core import interrupt
 from lifecycle.core.errors import LifecycleError, suggest
 
 VERBS = {
@@ -33,10 +33,6 @@ VERBS = {
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows of a JSON or .npy file to a running endpoint.",
 }
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; raised so that statuses are set and drafts removed on the way out."""
 
 
 class Verbs(click.Group):
@@ -78,35 +74,38 @@ def cli(verbose: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupt.listen()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    verbose = any(word in ("-v", "--verbose") for word in words)
+    code = _run(words, verbose=any(word in ("-v", "--verbose") for word in words))
+    asked = interrupt.received() or (signal.SIGINT if code == 128 + signal.SIGINT else None)
+    if asked is not None:
+        manner = "terminated" if asked == signal.SIGTERM else "interrupted"
+        print_error(f"{manner}; the same command goes on from here")
+        code = 128 + asked
+    sys.exit(code)
+
+
+def _run(words: Sequence[str], *, verbose: bool) -> int:
+    """The exit code of a command; says what went wrong, unless somebody asked to stop."""
     try:
-        code = cli.main(args=words, prog_name="lifecycle", standalone_mode=False)
+        code = cli.main(args=list(words), prog_name="lifecycle", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        print_error("interrupted; the same command goes on from here")
-        code = 130
-    except Terminated:
-        print_error("terminated; the same command goes on from here")
-        code = 143
-    except LifecycleError as error:
-        if verbose:
-            traceback.print_exc()
-        print_error(str(error))
-        code = error.exit_code
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt, interrupt.Terminated):
+        return 128 + signal.SIGINT
     except Exception as error:
-        if verbose:
-            traceback.print_exc()
+        if interrupt.received() is None:
+            _show(error, verbose=verbose)
+        return error.exit_code if isinstance(error, LifecycleError) else 1
+
+
+def _show(error: Exception, *, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exception(error)
+    if isinstance(error, LifecycleError):
+        print_error(str(error))
+    else:
         hint = "" if verbose else "\nRun it again with `lifecycle -v …` for the traceback."
         print_error(f"{type(error).__name__}: {error}{hint}")
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    # A second one must not interrupt the cleaning up that the first one starts.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -41,4 +42,5 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json:
     for artifact in registered:
         content = artifact.read_json("version.json")
         print_text(f"Registered {content['name']} version {content['number']}.")
-        print_note(f"Next: lifecycle promote {content['name']} --workspace {os.path.relpath(place.path)}")
+        where = shlex.quote(os.path.relpath(place.path))
+        print_note(f"Next: lifecycle promote {content['name']} --workspace {where}")

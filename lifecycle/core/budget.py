@@ -35,6 +35,9 @@ class Budget:
     min_speedup: float | None = None
 
     def __post_init__(self) -> None:
+        for name, limit in vars(self).items():
+            if isinstance(limit, float | int) and limit < 0:
+                raise UsageError(f"{name} is {limit}; expected a number that is not negative")
         if self.max_drop is not None and self.metric is None:
             raise UsageError(
                 "budget.max_drop needs budget.metric: the name of a metric that validation_step logs"

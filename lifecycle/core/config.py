@@ -14,12 +14,13 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 import yaml
 
-from lifecycle.core.canonical import JSON
+from lifecycle.core.canonical import JSON, finite
 from lifecycle.core.errors import UsageError, suggest
 
 T = TypeVar("T")
 Key = tuple[str, ...]
 PREFIX = "LIFECYCLE_"
+_DEEPEST = 16
 
 
 @dataclass
@@ -104,7 +105,15 @@ def _read_file(path: Path, config: Config) -> None:
 
 
 def _read_mapping(node: yaml.MappingNode, above: Key, path: Path, config: Config) -> None:
+    if len(above) > _DEEPEST:
+        raise UsageError(
+            f"{path.name}:{node.start_mark.line + 1}: '{above[0]}' is nested without end: an alias of itself"
+        )
+    if not node.tag.endswith(":map"):
+        raise UsageError(f"{path.name}:{node.start_mark.line + 1}: tag '{node.tag}' is not allowed")
     for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise UsageError(f"{path.name}:{key_node.start_mark.line + 1}: a key must be a word")
         key = (*above, str(key_node.value))
         place = f"{path.name}:{key_node.start_mark.line + 1}"
         if key in config.origins:
@@ -190,6 +199,8 @@ def convert(type_: object, value: JSON, place: str) -> object:
     """
     from pydantic import TypeAdapter, ValidationError
 
+    if finite(value) != value:
+        raise UsageError(f"{place} is {value!r}: expected finite numbers")
     try:
         adapter = TypeAdapter(cast("Any", type_))
         if isinstance(value, str):

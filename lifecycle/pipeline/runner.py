@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from lifecycle.core import interrupt
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
@@ -80,6 +81,7 @@ def run_stages(
     given: dict[str, Artifact] = {}
     outcomes = []
     for name, stage in stages.items():
+        interrupt.check()
         inputs = {kind: given[kind] for kind in stage.consumes}
         key = stage_key(name, stage, inputs, context, fingerprint)
         with log.stage(name) as tracker:

@@ -43,12 +43,15 @@ def read_pipeline(path: Path, environment: Mapping[str, str], overrides: Iterabl
             raise UsageError(f"{config.origin((key,))}: unknown key '{key}': {suggest(key, known)}")
     names = _stage_names(config)
     gates = {name: build(Gate, config, ("gates", name)).to_json() for name in _mapping(config, "gates")}
-    return Pipeline(
+    pipeline = Pipeline(
         project=_project(path.parent.resolve(), config),
         stages={name: _stage(config, name, gates) for name in names},
-        seed=_value(config, "seed", int, 0),
+        seed=_seed(config),
         budget=build(Budget, config, ("budget",)),
     )
+    if not names:
+        raise UsageError(f"{path.name} names no stage; allowed: {', '.join(ORDER)}")
+    return pipeline
 
 
 def _project(root: Path, config: Config) -> Project:
@@ -87,7 +90,10 @@ def _stage_names(config: Config) -> list[str]:
             if name not in known:
                 raise UsageError(f"{config.origin(('stages',))}: no stage '{name}': {suggest(name, known)}")
         return names
-    return [name for name in ORDER if name in config.tree or (name == "evaluate" and "export" in config.tree)]
+    names = [
+        name for name in ORDER if name in config.tree or (name == "evaluate" and "export" in config.tree)
+    ]
+    return names
 
 
 def _stage(config: Config, name: str, gates: Mapping[str, JSON]) -> Stage:
@@ -100,6 +106,15 @@ def _stage(config: Config, name: str, gates: Mapping[str, JSON]) -> Stage:
     # Registration keeps the thresholds of promotion on the version.
     more = {"gates": gates} if "gates" in cls.__dataclass_fields__ else None
     return cast("Stage", build(cls, config, (name,), more=more))
+
+
+def _seed(config: Config) -> int:
+    seed = int(_value(config, "seed", int, 0))
+    if not 0 <= seed < 2**63:
+        raise UsageError(
+            f"{config.origin(('seed',))}: 'seed' is {seed}; expected a whole number from 0 to 2**63 - 1"
+        )
+    return seed
 
 
 def _mapping(config: Config, *key: str) -> dict[str, JSON]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.budget import check_budget
 from lifecycle.core.canonical import JSON, readable_json
+from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.core.verdict import require
 from lifecycle.stages.facts import facts_of
@@ -32,6 +33,10 @@ class Evaluate(Stage):
     produces: ClassVar[str] = "evaluation"
 
     timed_calls: int = 300
+
+    def __post_init__(self) -> None:
+        if self.timed_calls < 2:
+            raise UsageError(f"timed_calls is {self.timed_calls}; expected at least 2")
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Score the file and the dense model's file on the same batches, and time them in turn."""

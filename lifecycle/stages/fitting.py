@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import lifecycle
 from lifecycle.core.budget import check_budget
 from lifecycle.core.canonical import JSON
 from lifecycle.core.config import convert
-from lifecycle.core.errors import UsageError, suggest
+from lifecycle.core.errors import LifecycleError, UsageError, suggest
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Context
 from lifecycle.core.verdict import require
@@ -26,7 +27,7 @@ OWNED = ("enable_checkpointing", "enable_progress_bar")  # decided by the stage
 
 def trainer_options() -> dict[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
-    from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+    from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
     # By annotation, as text. Callbacks and loggers are objects, which a file cannot hold; what is a whole
     # number counts something: epochs, steps, batches.
@@ -34,7 +35,7 @@ def trainer_options() -> dict[str, object]:
         "int": PositiveInt,
         "bool": bool,
         "float | None": NonNegativeFloat | None,
-        "Limit": NonNegativeInt | NonNegativeFloat,
+        "Limit": NonNegativeInt | Annotated[float, Field(ge=0, le=1)],
     }
     found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
     return {name: plain[text] for name, text in found.items() if text in plain and name not in OWNED}
@@ -56,8 +57,14 @@ def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
     }
 
 
-def check_fine_tuning(options: Mapping[str, object], epochs: int) -> dict[str, Any]:
-    """Trainer options of a stage that says in ``epochs`` how long it trains."""
+def check_fine_tuning(options: Mapping[str, object], epochs: int, lr: float | None) -> dict[str, Any]:
+    """Trainer options of a stage that says in ``epochs`` how long it trains.
+
+    Raises:
+        UsageError: an option, the number of epochs or the learning rate is wrong.
+    """
+    if lr is not None and lr <= 0:
+        raise UsageError(f"lr is {lr}; expected a number above 0")
     if "max_epochs" in options:
         raise UsageError("trainer.max_epochs is not for this stage: set its own 'epochs'")
     return check_trainer({**options, "max_epochs": epochs})
@@ -134,11 +141,22 @@ def set_learning_rate(module: Module, lr: float | None) -> None:
 
 
 def measure(module: Module, context: Context) -> dict[str, float]:
-    """What validation logs for the module."""
+    """What validation logs for the module.
+
+    Raises:
+        LifecycleError: a metric is not finite: training has diverged.
+    """
     from lifecycle.train.trainer import Trainer
 
     trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    return trainer.validate(module, datamodule=data_of(context))[0]
+    metrics = trainer.validate(module, datamodule=data_of(context))[0]
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise LifecycleError(
+                f"validation gives {name} = {value}: training has diverged",
+                hint="Try a lower learning rate, or train.trainer.gradient_clip_val=1.0.",
+            )
+    return metrics
 
 
 def data_of(context: Context) -> DataModule:

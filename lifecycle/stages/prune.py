@@ -42,7 +42,9 @@ class Prune(Stage):
     def __post_init__(self) -> None:
         if not 0 < self.macs < 1:
             raise UsageError(f"macs is {self.macs}; expected a fraction between 0 and 1")
-        check_fine_tuning(self.trainer, self.epochs)
+        if self.round_to < 1:
+            raise UsageError(f"round_to is {self.round_to}; expected at least 1")
+        check_fine_tuning(self.trainer, self.epochs, self.lr)
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Prune in the trainer's set-up, fine-tune, keep the best epoch."""
@@ -61,7 +63,7 @@ class Prune(Stage):
             ignore=self.ignore,
             seed=context.seed,
         )
-        options = check_fine_tuning(self.trainer, self.epochs)
+        options = check_fine_tuning(self.trainer, self.epochs, self.lr)
         fit(module, context, options, title="prune", folder=scratch(into), callbacks=[pruning])
         assert pruning.edit is not None
         metrics = measure(module, context) | asdict(count_cost(module, example_inputs(module)))

@@ -38,7 +38,7 @@ class Quantize(Stage):
     def __post_init__(self) -> None:
         if self.calibration_batches < 1:
             raise UsageError(f"calibration_batches is {self.calibration_batches}; expected at least 1")
-        check_fine_tuning(self.trainer, self.epochs)
+        check_fine_tuning(self.trainer, self.epochs, self.lr)
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Prepare, calibrate, train if asked to, and keep the best epoch."""
@@ -56,7 +56,7 @@ class Quantize(Stage):
         cost = count_cost(module, example_inputs(module))
         samples = record_inputs(module, context, "train", batches=self.calibration_batches)
         if self.method == "qat":
-            options = check_fine_tuning(self.trainer, self.epochs)
+            options = check_fine_tuning(self.trainer, self.epochs, self.lr)
             training = QuantizationAwareTraining(calibration_batches=samples)
             fit(module, context, options, title="quantize", folder=scratch(into), callbacks=[training])
             edit = training.edit

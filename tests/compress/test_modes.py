@@ -5,7 +5,8 @@ import logging
 import torch
 from torch import nn
 
-from lifecycle.compress.modes import copied, mode_of, silent_import
+from lifecycle.compress.modes import copied, silent_import
+from lifecycle.train.modes import mode_of
 
 
 class Host(nn.Module):

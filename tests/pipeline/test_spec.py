@@ -67,9 +67,15 @@ def test_a_whole_file_is_read_without_running_any_of_it(root: Path) -> None:
 
 
 def test_the_least_file_names_the_project(root: Path) -> None:
-    pipeline = read(root, HEAD)
-    assert (list(pipeline.stages), pipeline.seed, pipeline.budget) == ([], 0, Budget())
+    pipeline = read(root, HEAD + "train:\n")
+    assert (list(pipeline.stages), pipeline.seed, pipeline.budget) == (["train"], 0, Budget())
     assert (pipeline.project.model_args, pipeline.project.data_args) == ({}, {})
+
+
+@pytest.mark.parametrize("text", [HEAD, HEAD + "stages: []\n"])
+def test_a_file_without_stages_is_refused(root: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=r"^pipeline\.yaml names no stage; allowed: train, prune, "):
+        read(root, text)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +174,18 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
             HEAD + "gates: [test_acc]\n",
             "pipeline.yaml:4: 'gates' is ['test_acc']: Input should be ",
         ),
+        (HEAD + "seed: -1\n", "pipeline.yaml:4: 'seed' is -1; expected a whole number from 0 to 2**63 - 1"),
+        (
+            HEAD + "budget: {max_macs: -1}\n",
+            "'budget': max_macs is -1.0; expected a number that is not negative",
+        ),
+        (HEAD + "gates: {loss: {max: .nan}}\n", "'gates' is {'loss': {'max': nan}}: expected finite numbers"),
+        (HEAD + "train: &a {trainer: *a}\n", "'train' is nested without end: an alias of itself"),
+        (HEAD + "export: {formats: [torchscript]}\n", "add onnx, which is what evaluate and serve run"),
+        (HEAD + "evaluate: {timed_calls: 1}\n", "timed_calls is 1; expected at least 2"),
+        (HEAD + "prune: {macs: 0.5, round_to: 0}\n", "round_to is 0; expected at least 1"),
+        (HEAD + "prune: {macs: 0.5, lr: -1}\n", "lr is -1.0; expected a number above 0"),
+        (HEAD + "train: {trainer: {limit_val_batches: 1.5}}\n", "trainer.limit_val_batches is 1.5: "),
         (HEAD + "seed: seven\n", "pipeline.yaml:4: 'seed' is 'seven': Input should be a valid integer"),
         (
             HEAD + "model_args: {widht: 3}\n",

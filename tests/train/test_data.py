@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lifecycle as pl
 from lifecycle.core.errors import UsageError
-from lifecycle.train.data import batch_size, fingerprint, has_loader, limited, tensors
+from lifecycle.train.data import batch_size, fingerprint, has_loader, tensors
+from lifecycle.train.limits import limited
 from tests.train.small import Plain, loader, quiet
 
 

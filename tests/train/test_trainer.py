@@ -349,9 +349,12 @@ def test_a_fit_without_data_is_refused() -> None:
         quiet().fit(Plain())
 
 
-def test_a_data_module_in_the_place_of_a_loader_is_told_where_it_belongs() -> None:
-    with pytest.raises(UsageError, match=r"^a Data is a DataModule: pass it as datamodule=…$"):
-        quiet().fit(Plain(), Data())  # type: ignore[arg-type]
+def test_a_data_module_may_stand_in_the_place_of_loaders() -> None:
+    trainer, module = quiet(), Plain()
+    trainer.fit(module, Data())
+    expected = trainer.test(module, datamodule=Data())
+    assert trainer.test(module, Data()) == expected
+    assert len(trainer.predict(module, Data())) == len(trainer.predict(module, datamodule=Data()))
 
 
 def test_a_fraction_needs_a_length_and_a_batch() -> None:
