@@ -133,7 +133,9 @@ def test_the_version_is_an_mlflow_model_with_signature_and_example(
     import mlflow
 
     project, run = digits
-    monkeypatch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", project.tracking_uri)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, project.tracking_uri)  # MLflow sets them too: now they are put back
+    mlflow.set_tracking_uri(project.tracking_uri)
     mlflow.set_registry_uri(project.tracking_uri)
     client = MlflowClient(project.tracking_uri, project.tracking_uri)
     version = client.get_model_version_by_alias("digits", "challenger")
