@@ -114,21 +114,32 @@ def read_recipe(artifact: Artifact) -> Recipe:
     )
 
 
-def open_checkpoint(artifact: Artifact) -> Module:
-    """Rebuild the module of a ``checkpoint`` artifact, in evaluation mode."""
+def open_checkpoint(artifact: Artifact, *, training: bool = False) -> Module:
+    """Rebuild the module of a ``checkpoint`` artifact.
+
+    Args:
+        artifact: The checkpoint.
+        training: Leave every part in the mode in which its class makes it, to be trained further; otherwise
+            all are in evaluation mode.
+
+    Raises:
+        ArtifactError: the weights are not those of the recipe's module.
+    """
     module = read_recipe(artifact).build(artifact.path / "code")
     saved = load_file(artifact.file("weights.safetensors"))
-    wanted = unique_tensors(module)
-    if saved.keys() != wanted.keys():
-        differing = ", ".join(sorted(saved.keys() ^ wanted.keys())[:5])
+    wanted = {name: tensor.shape for name, tensor in unique_tensors(module).items()}
+    found = {name: tensor.shape for name, tensor in saved.items()}
+    if found != wanted:
+        names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+        listing = ", ".join(names[:5])
         raise ArtifactError(
-            f"{artifact.path}: weights do not belong to the recipe's module; differing: {differing}"
+            f"{artifact.path}: weights do not belong to the recipe's module; differing: {listing}"
         )
     with torch.no_grad():
         for name, tensor in module.state_dict(keep_vars=True).items():
             if name in saved:
-                _fill(name, tensor, saved[name])
-    return module.eval()
+                tensor.copy_(saved[name])
+    return module if training else module.eval()
 
 
 def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -142,10 +153,3 @@ def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
         seen.add(identity)
         found[name] = tensor.detach().cpu().contiguous()
     return found
-
-
-def _fill(name: str, tensor: Tensor, saved: Tensor) -> None:
-    if tensor.shape != saved.shape:
-        # Observers start empty and take the shape of what they see; everything else is fixed by the recipe.
-        tensor.resize_(saved.shape)
-    tensor.copy_(saved)

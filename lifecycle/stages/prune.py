@@ -54,7 +54,7 @@ class Prune(Stage):
         from lifecycle.train.describe import example_inputs
 
         parent = given["checkpoint"]
-        module = open_checkpoint(parent)
+        module = open_checkpoint(parent, training=True)
         set_learning_rate(module, self.lr)
         pruning = StructuredPruning(
             macs=self.macs,

@@ -51,7 +51,7 @@ class Quantize(Stage):
         from lifecycle.train.describe import example_inputs
 
         parent = given["checkpoint"]
-        module = open_checkpoint(parent)
+        module = open_checkpoint(parent, training=True)
         set_learning_rate(module, self.lr)
         cost = count_cost(module, example_inputs(module))
         samples = record_inputs(module, context, "train", batches=self.calibration_batches)

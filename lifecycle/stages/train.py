@@ -33,12 +33,13 @@ class Train(Stage):
         """Train, keep the best epoch, measure it on the validation split."""
         from lifecycle.compress.cost import count_cost
         from lifecycle.train.artifact import make_module, write_checkpoint
-        from lifecycle.train.describe import example_inputs
+        from lifecycle.train.describe import example_inputs, signature_of
         from lifecycle.train.seeding import seed_everything
 
         project = context.project
         seed_everything(context.seed)
         module = make_module(project.model, project.model_args, project.root)
+        signature_of(module)  # a module that does not say what it takes is told so before it is trained
         fit(
             module,
             context,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,18 @@ def test_nothing_is_left_when_a_module_does_not_tell_its_input(tmp_path: Path, p
     with pytest.raises(UsageError, match="Tied does not say what its input looks like"):
         write_checkpoint(module, tmp_path / "kept" / "here", project=project)
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_a_module_to_train_further_keeps_the_modes_that_its_class_sets(
+    tmp_path: Path, project: Project
+) -> None:
+    (project.root / "model.py").write_text(
+        (project.root / "model.py").read_text() + "\n\nclass Frozen(Tied):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.encoder.eval()\n"
+    )
+    frozen = replace(project, model=Reference("model.py:Frozen"), model_args={})
+    module = make_module(frozen.model, {}, frozen.root)
+    kept = write_checkpoint(module, tmp_path / "kept", project=frozen)
+    again = open_checkpoint(kept, training=True)
+    assert again.training and not again.encoder.training
+    assert not open_checkpoint(kept).training
