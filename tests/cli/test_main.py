@@ -160,6 +160,24 @@ def test_a_second_signal_does_not_interrupt_the_cleaning_up() -> None:
     assert done.stderr == "error: terminated; the same command goes on from here\n"
 
 
+def test_an_interrupt_that_a_library_turns_into_an_error_is_one_still() -> None:
+    """Imports that are interrupted half-way tend to fail with errors of their own."""
+    script = (
+        "import os, signal\n"
+        "from lifecycle.cli import main as command\n"
+        "def work(**options):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise AttributeError('module is half imported') from None\n"
+        "command.cli.main = work\n"
+        "command.main([])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "error: interrupted; the same command goes on from here\n"
+
+
 def test_the_installed_command_says_what_is_wrong_without_a_traceback(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("lifecycle")
     done = subprocess.run(
