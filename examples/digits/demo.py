@@ -36,12 +36,13 @@ def main() -> None:
         server.wait()
     print("\nThe server has stopped.")
     before_and_after()
+    here, commands = os.path.relpath(WORKSPACE), os.path.relpath(LIFECYCLE.parent)
     print(
         f"""Next:
-  lifecycle serve models:/digits@champion --workspace {os.path.relpath(WORKSPACE)}
+  {commands}/lifecycle serve models:/digits@champion --workspace {here}
   curl -s localhost:3000/v2/models/digits
-  lifecycle run examples/digits/pipeline.yaml prune.macs=0.1     a tenth of the work: only what changed runs
-  .venv/bin/mlflow ui --backend-store-uri sqlite:///{os.path.relpath(WORKSPACE)}/mlflow.db"""
+  {commands}/lifecycle run {os.path.relpath(HERE)}/pipeline.yaml prune.macs=0.1    # trains nothing dense again
+  {commands}/mlflow ui --backend-store-uri sqlite:///{here}/mlflow.db"""
     )
 
 
