@@ -10,21 +10,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.core.artifact import Artifact, open_artifact
-from lifecycle.core.canonical import JSON, canonical_json
 from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError
-from lifecycle.core.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.types import Schema
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DIGEST, EVALUATION, GATES, RUN = (
@@ -74,8 +71,8 @@ def find_version(client: MlflowClient, uri: str) -> Version:
     name = match["name"]
     try:
         if match["alias"]:
-            return _version(client.get_model_version_by_alias(name, match["alias"]))
-        return _version(client.get_model_version(name, match["number"]))
+            return version_of(client.get_model_version_by_alias(name, match["alias"]))
+        return version_of(client.get_model_version(name, match["number"]))
     except MlflowException as error:
         if error.error_code not in _ABSENT:
             raise LifecycleError(f"the registry does not answer for '{uri}': {error}") from error
@@ -95,71 +92,8 @@ def set_alias(client: MlflowClient, version: Version, alias: str) -> None:
     client.set_registered_model_alias(version.name, alias, str(version.number))
 
 
-def find_registered(client: MlflowClient, name: str, tags: Mapping[str, str]) -> Version | None:
-    """The newest version of a model that carries all these tags, or None."""
-    terms = [f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items() if value)]
-    found = [_version(item) for item in client.search_model_versions(" AND ".join(terms))]
-    return max(
-        (version for version in found if all(version.tags.get(key) == value for key, value in tags.items())),
-        key=lambda version: version.number,
-        default=None,
-    )
-
-
-def register(
-    client: MlflowClient,
-    name: str,
-    *,
-    bundle: Artifact,
-    evaluation: Artifact,
-    gates: Mapping[str, JSON],
-    run_id: str,
-) -> Version:
-    """Register a bundle with its evaluation; the same content with the same gates is registered once.
-
-    Args:
-        client: Connected to the registry.
-        name: The registered model; made if it is not there.
-        bundle: What will be served.
-        evaluation: What was measured on it.
-        gates: Thresholds of promotion by metric.
-        run_id: The run that made it.
-    """
-    from mlflow.exceptions import MlflowException
-
-    identity = {
-        DIGEST: bundle.digest,
-        EVALUATION: evaluation.digest,
-        GATES: canonical_json(gates).decode(),
-    }
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-        found = find_registered(client, name, identity)
-        if found is not None:
-            return found
-    experiment = client.get_run(run_id).info.experiment_id
-    model = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=identity)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "model"
-        write_mlflow_model(bundle, evaluation, root)
-        client.log_model_artifacts(model.model_id, str(root))
-    client.finalize_logged_model(model.model_id, "READY")
-    with _process_address(client):
-        made = client.create_model_version(
-            name,
-            source=f"models:/{model.model_id}",
-            run_id=run_id,
-            tags={**_measured(evaluation), **identity, RUN: run_id},
-            model_id=model.model_id,
-        )
-    return _version(made)
-
-
 @contextmanager
-def _process_address(client: MlflowClient) -> Iterator[None]:
+def process_address(client: MlflowClient) -> Iterator[None]:
     """Lend the client's address to the process: MLflow's own look-ups of ``models:/`` go there, not to it."""
     import mlflow
 
@@ -176,43 +110,6 @@ def _process_address(client: MlflowClient) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def write_mlflow_model(bundle: Artifact, evaluation: Artifact, into: Path) -> None:
-    """An MLflow ONNX model folder with signature and example, our two artifacts beside its files."""
-    import mlflow.onnx
-    import numpy as np
-    import onnx
-    from mlflow.models import ModelSignature
-
-    signature = Signature.from_json(bundle.read_json("signature.json"))
-
-    generator = np.random.default_rng(0)
-    example = {
-        spec.name: spec.random(generator, **{axis: 1 for axis in spec.shape if isinstance(axis, str)})
-        for spec in signature.inputs
-    }
-    mlflow.onnx.save_model(
-        onnx.load(str(bundle.file("model.onnx"))),
-        str(into),
-        signature=ModelSignature(inputs=_schema(signature.inputs), outputs=_schema(signature.outputs)),
-        input_example=example,
-        pip_requirements=["onnxruntime", "numpy"],
-        onnx_execution_providers=["CPUExecutionProvider"],
-        save_as_external_data=False,
-    )
-    shutil.copytree(bundle.path, into / "bundle")
-    shutil.copytree(evaluation.path, into / "evaluation")
-
-
-def _schema(specs: Sequence[TensorSpec]) -> Schema:
-    """Our specs in MLflow's terms, which writes a dynamic axis as -1."""
-    import numpy as np
-    from mlflow.types import Schema
-    from mlflow.types import TensorSpec as Tensor
-
-    shapes = [tuple(axis if isinstance(axis, int) else -1 for axis in spec.shape) for spec in specs]
-    return Schema([Tensor(np.dtype(s.dtype), shape, s.name) for s, shape in zip(specs, shapes, strict=True)])
 
 
 def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifact, Artifact]:
@@ -248,7 +145,7 @@ def _download(client: MlflowClient, version: Version, into: Path) -> None:
     from mlflow.artifacts import download_artifacts
 
     into.mkdir()
-    with _process_address(client):
+    with process_address(client):
         for part in ("bundle", "evaluation"):
             download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=str(into))
 
@@ -272,11 +169,8 @@ def gates_of(version: Version) -> dict[str, dict[str, float]]:
     return content
 
 
-def _measured(evaluation: Artifact) -> dict[str, str]:
-    return {f"lifecycle.{name}": f"{value:g}" for name, value in evaluation.numbers().items()}
-
-
-def _version(found: ModelVersion) -> Version:
+def version_of(found: ModelVersion) -> Version:
+    """MLflow's version as ours; its number is text from a server and a number from SQLite."""
     return Version(
         name=found.name, number=int(found.version), source=found.source or "", tags=dict(found.tags)
     )

@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from lifecycle.core.artifact import Draft
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError
-from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, register, set_alias
+from lifecycle.registration import register
+from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, set_alias
 from lifecycle.tracking import connect
 from lifecycle.workspace import Workspace
 from tests.versions import image, proven_bundle, registered, stored_file

@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
-from lifecycle.registry import Version, register, set_alias
+from lifecycle.registration import register
+from lifecycle.registry import Version, set_alias
 from tests.serve.bundles import digits_bundle
 
 PROVEN: dict[str, JSON] = {"precision": "float32", "comparisons": [{"format": "onnx", "holds": True}]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
 
 Loader = Iterable[object]
+Source: TypeAlias = "Loader | DataModule | None"  # what the trainer's verbs take to iterate over
 
 
 class DataModule:
@@ -136,12 +137,12 @@ def batch_size(batch: object) -> int:
     return int(first.shape[0]) if first is not None and first.ndim else 1
 
 
-def data_of(loaders: Loader | DataModule | None, datamodule: DataModule | None) -> DataModule | None:
+def data_of(loaders: Source, datamodule: DataModule | None) -> DataModule | None:
     """The data module of a verb: as Lightning's do, they take it in place of loaders too."""
     return loaders if isinstance(loaders, DataModule) else datamodule
 
 
-def loader_of(given: Loader | DataModule | None, datamodule: DataModule | None, name: str) -> Loader:
+def loader_of(given: Source, datamodule: DataModule | None, name: str) -> Loader:
     """What was passed to a verb, or the data module's loader of that name.
 
     Raises:

@@ -14,7 +14,7 @@ from lifecycle.train.callbacks.base import Callback
 from lifecycle.train.callbacks.defaults import with_defaults
 from lifecycle.train.callbacks.model_checkpoint import ModelCheckpoint
 from lifecycle.train.checkpoint import load_ckpt, restore, save_ckpt, snapshot
-from lifecycle.train.data import DataModule, Loader, data_of, has_loader, loader_of
+from lifecycle.train.data import DataModule, Loader, Source, data_of, has_loader, loader_of
 from lifecycle.train.evaluate import Kind, evaluate
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.limits import Limit, Limits, check_counts
@@ -92,12 +92,10 @@ class Trainer:
         self._optimization = Optimization(None)
         self._seed = 0
 
-    # The four verbs
-
     def fit(
         self,
         model: Module,
-        train_dataloaders: Loader | DataModule | None = None,
+        train_dataloaders: Source = None,
         val_dataloaders: Loader | None = None,
         *,
         datamodule: DataModule | None = None,
@@ -141,7 +139,7 @@ class Trainer:
     def validate(
         self,
         model: Module | None = None,
-        dataloaders: Loader | DataModule | None = None,
+        dataloaders: Source = None,
         *,
         datamodule: DataModule | None = None,
     ) -> list[dict[str, float]]:
@@ -151,7 +149,7 @@ class Trainer:
     def test(
         self,
         model: Module | None = None,
-        dataloaders: Loader | DataModule | None = None,
+        dataloaders: Source = None,
         *,
         datamodule: DataModule | None = None,
     ) -> list[dict[str, float]]:
@@ -161,7 +159,7 @@ class Trainer:
     def predict(
         self,
         model: Module | None = None,
-        dataloaders: Loader | DataModule | None = None,
+        dataloaders: Source = None,
         *,
         datamodule: DataModule | None = None,
     ) -> list[object]:
@@ -180,8 +178,6 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_save_checkpoint(self, module, content)
         save_ckpt(Path(filepath), content)
-
-    # What callbacks and users may ask
 
     @property
     def current_epoch(self) -> int:
@@ -239,8 +235,6 @@ class Trainer:
             return float("inf")
         return -(-self.num_training_batches // self.accumulate_grad_batches) * self.max_epochs
 
-    # How the verbs are made
-
     def attach(self, module: Module) -> None:
         """Take a module on: called when a verb begins."""
         self._module, module.trainer = module, self
@@ -269,11 +263,7 @@ class Trainer:
         return validate
 
     def _evaluate(
-        self,
-        model: Module | None,
-        loaders: Loader | DataModule | None,
-        datamodule: DataModule | None,
-        kind: Kind,
+        self, model: Module | None, loaders: Source, datamodule: DataModule | None, kind: Kind
     ) -> list[dict[str, float]]:
         model, datamodule = self._given_or_last(model), data_of(loaders, datamodule)
         short = "val" if kind == "validation" else kind

@@ -41,7 +41,7 @@ def main() -> None:
         f"""Next:
   {commands}/lifecycle serve models:/digits@champion --workspace {here}
   curl -s localhost:3000/v2/models/digits
-  {commands}/lifecycle run {os.path.relpath(HERE)}/pipeline.yaml prune.macs=0.1    # trains nothing dense again
+  {commands}/lifecycle run {os.path.relpath(HERE)}/pipeline.yaml prune.macs=0.1   # from the cache on
   {commands}/mlflow ui --backend-store-uri sqlite:///{here}/mlflow.db"""
     )
 

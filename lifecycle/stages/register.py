@@ -43,7 +43,8 @@ class Register(Stage):
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Register once; the same content again is the same version."""
-        from lifecycle.registry import register, set_alias
+        from lifecycle.registration import register
+        from lifecycle.registry import set_alias
 
         writer = _writer(context)
         version = register(
