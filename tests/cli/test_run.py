@@ -93,7 +93,7 @@ def test_what_is_refused_leaves_no_workspace(lifecycle: CommandLine) -> None:
 def test_a_run_that_is_refused_inside_lets_go_of_the_workspace(lifecycle: CommandLine) -> None:
     for _ in range(2):  # a lock that is kept would stop the second
         message = refused(lifecycle("run", "pipeline.yaml"))
-        assert "Data defines no train_dataloader" in message
+        assert "Net does not say what its input looks like" in message
 
 
 def test_a_workspace_elsewhere_is_named(lifecycle: CommandLine, tmp_path: Path, store: Path) -> None:
