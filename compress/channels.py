@@ -19,11 +19,11 @@ from lifecycle.compress.cost import Cost, count_cost
 from lifecycle.compress.groups import History, channel_groups, ignored_layers, remove_channels_
 from lifecycle.compress.importance import importance_named
 from lifecycle.compress.modes import copied
-from lifecycle.compress.outputs import tensors_in
 from lifecycle.compress.plan import Plan, search_plan
 from lifecycle.compress.quantizer import is_quantized
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
+from lifecycle.train.data import tensors
 from lifecycle.train.modes import mode_of
 
 
@@ -174,7 +174,7 @@ def _check_outputs(module: nn.Module, pruned: nn.Module, example: tuple[Tensor, 
     shapes = []
     for each in (module, pruned):
         with mode_of(each, training=False), torch.no_grad():
-            shapes.append([tuple(tensor.shape) for tensor in tensors_in(each(*example))])
+            shapes.append([tuple(tensor.shape) for tensor in tensors(each(*example))])
     if shapes[0] != shapes[1]:
         raise UsageError(
             f"pruning {type(module).__name__} would change its outputs from {shapes[0]} to {shapes[1]}",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
+
+from lifecycle.train.data import tensors
 
 CONVOLUTIONS = (
     nn.Conv1d,
@@ -32,7 +32,7 @@ def output_layers(module: nn.Module, example: tuple[Tensor, ...]) -> set[nn.Modu
     made_by: dict[Node, nn.Module] = {}
 
     def remember(layer: nn.Module, inputs: object, output: object) -> None:
-        for tensor in tensors_in(output):
+        for tensor in tensors(output):
             if tensor.grad_fn is not None:
                 made_by[tensor.grad_fn] = layer
 
@@ -43,19 +43,7 @@ def output_layers(module: nn.Module, example: tuple[Tensor, ...]) -> set[nn.Modu
     finally:
         for handle in handles:
             handle.remove()
-    return _last_layers([tensor.grad_fn for tensor in tensors_in(outputs) if tensor.grad_fn], made_by)
-
-
-def tensors_in(value: object) -> Iterator[Tensor]:
-    """Every tensor of what a forward gave: a tensor, or sequences and mappings of such values."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors_in(item)
+    return _last_layers([tensor.grad_fn for tensor in tensors(outputs) if tensor.grad_fn], made_by)
 
 
 def _last_layers(outputs: list[Node], made_by: dict[Node, nn.Module]) -> set[nn.Module]:

@@ -20,9 +20,9 @@ from torch.fx import GraphModule
 from lifecycle.compress.capture import capture, fix_evaluation_, follow_mode_
 from lifecycle.compress.fold import fold_batch_norm_
 from lifecycle.compress.modes import copied, silent_import
-from lifecycle.compress.outputs import tensors_in
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError, suggest
+from lifecycle.train.data import tensors
 from lifecycle.train.modes import mode_of
 
 Method = Literal["static", "qat"]
@@ -155,7 +155,7 @@ def _take_place(module: nn.Module, graph: GraphModule) -> None:
 
 def _check_same(module: nn.Module, graph: GraphModule, example: tuple[Tensor, ...]) -> None:
     with mode_of(module, training=False), mode_of(graph, training=False), torch.no_grad():
-        for wanted, got in zip(tensors_in(module(*example)), tensors_in(graph(*example)), strict=True):
+        for wanted, got in zip(tensors(module(*example)), tensors(graph(*example)), strict=True):
             span = float(wanted.float().abs().max())
             apart = float((wanted.float() - got.float()).abs().max())
             if not apart <= AGREEMENT * max(span, 1e-6):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
@@ -116,10 +116,10 @@ def _content(item: object) -> Iterator[bytes]:
 
 
 def tensors(batch: object) -> Iterator[Tensor]:
-    """Every tensor of a batch, depth first: tensors, sequences and dictionaries of them."""
+    """Every tensor of a batch, depth first: tensors, sequences and mappings of them."""
     if isinstance(batch, Tensor):
         yield batch
-    elif isinstance(batch, dict):
+    elif isinstance(batch, Mapping):
         for item in batch.values():
             yield from tensors(item)
     elif isinstance(batch, list | tuple):

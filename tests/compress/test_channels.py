@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from lifecycle.compress.channels import prune_channels_, replay_channels
 from lifecycle.compress.cost import count_cost
-from lifecycle.compress.outputs import tensors_in
 from lifecycle.core.canonical import canonical_json
 from lifecycle.core.errors import UsageError
+from lifecycle.train.data import tensors
 from tests.compress.networks import EXAMPLE, Branches, Depthwise, Residual
 
 IMAGES = torch.randint(0, 17, (9, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -55,7 +55,7 @@ def test_a_replayed_module_gives_the_same_outputs_to_the_bit(make: type[nn.Modul
     fresh = make().eval()
     replay_channels(fresh, EXAMPLE, json.loads(canonical_json(edit.to_json())))
     fresh.load_state_dict(module.state_dict())
-    for got, wanted in zip(tensors_in(fresh(IMAGES)), tensors_in(module(IMAGES)), strict=True):
+    for got, wanted in zip(tensors(fresh(IMAGES)), tensors(module(IMAGES)), strict=True):
         assert torch.equal(got, wanted)
 
 
