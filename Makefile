@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench setup clean
+.PHONY: help demo test check bench chaos setup clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -33,6 +33,9 @@ bench: $(BENCH) ## Run the benchmarks and print their figures
 		[ -e "$$script" ] || { echo "benchmarks/ holds no script"; break; }; \
 		echo "==> $$script"; $(BIN)/python "$$script"; \
 	done
+
+chaos: $(DEV) ## Kill training at 100 random instants, and compare what comes out with undisturbed runs
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.train.chaos --kills 100
 
 setup: $(DEV) ## Make .venv with everything that the other targets need
 

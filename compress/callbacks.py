@@ -100,8 +100,12 @@ class QuantizationAwareTraining(Callback):
             self.edit = prepare_quantization_(pl_module, example_inputs(pl_module), method=self.method)
             calibrate_(pl_module, self.calibration_batches)
 
+    def on_train_start(self, trainer: Trainer, pl_module: Module) -> None:
+        """A fit that is resumed within an epoch does not start that epoch again."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Module) -> None:
         """Freeze ranges and normalisation when their time has come."""
-        if trainer.current_epoch >= int(self.freeze_after * trainer.max_epochs):
+        if trainer.max_epochs >= 0 and trainer.current_epoch >= int(self.freeze_after * trainer.max_epochs):
             freeze_observers_(pl_module)
             freeze_batch_norm_(pl_module)

@@ -7,22 +7,75 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lifecycle.compress.callbacks import QuantizationAwareTraining, StructuredPruning
-    from lifecycle.train.callbacks import Callback, ModelCheckpoint, ProgressBar
+    from lifecycle.train.callbacks import (
+        BackboneFinetuning,
+        BaseFinetuning,
+        BasePredictionWriter,
+        BatchSizeFinder,
+        Callback,
+        Checkpoint,
+        DeviceStatsMonitor,
+        EarlyStopping,
+        EarlyStoppingReason,
+        EMAWeightAveraging,
+        GradientAccumulationScheduler,
+        LambdaCallback,
+        LearningRateFinder,
+        LearningRateMonitor,
+        ModelCheckpoint,
+        ModelSummary,
+        OnExceptionCheckpoint,
+        ProgressBar,
+        RichModelSummary,
+        RichProgressBar,
+        StochasticWeightAveraging,
+        ThroughputMonitor,
+        Timer,
+        TQDMProgressBar,
+        WeightAveraging,
+    )
 
-__all__ = ["Callback", "ModelCheckpoint", "ProgressBar", "QuantizationAwareTraining", "StructuredPruning"]
+__all__ = [
+    "BackboneFinetuning",
+    "BaseFinetuning",
+    "BasePredictionWriter",
+    "BatchSizeFinder",
+    "Callback",
+    "Checkpoint",
+    "DeviceStatsMonitor",
+    "EMAWeightAveraging",
+    "EarlyStopping",
+    "EarlyStoppingReason",
+    "GradientAccumulationScheduler",
+    "LambdaCallback",
+    "LearningRateFinder",
+    "LearningRateMonitor",
+    "ModelCheckpoint",
+    "ModelSummary",
+    "OnExceptionCheckpoint",
+    "ProgressBar",
+    "QuantizationAwareTraining",
+    "RichModelSummary",
+    "RichProgressBar",
+    "StochasticWeightAveraging",
+    "StructuredPruning",
+    "TQDMProgressBar",
+    "ThroughputMonitor",
+    "Timer",
+    "WeightAveraging",
+]
 
-_HOME = {
-    "Callback": "lifecycle.train.callbacks",
-    "ModelCheckpoint": "lifecycle.train.callbacks",
-    "ProgressBar": "lifecycle.train.callbacks",
-    "QuantizationAwareTraining": "lifecycle.compress.callbacks",
-    "StructuredPruning": "lifecycle.compress.callbacks",
-}
+_OF_COMPRESSION = {"QuantizationAwareTraining", "StructuredPruning"}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(
             f"module 'lifecycle.callbacks' has no attribute '{name}'; it offers: {', '.join(__all__)}"
         )
-    return getattr(import_module(_HOME[name]), name)
+    home = "lifecycle.compress.callbacks" if name in _OF_COMPRESSION else "lifecycle.train.callbacks"
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

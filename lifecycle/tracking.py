@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lifecycle.core import interrupt
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.stage import Tracker
-from lifecycle.train.loggers.mlflow import MLFlowLogger
+from lifecycle.train.loggers.mlflow_run import MLFlowRun
 from lifecycle.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ class Experiment:
         return len(orphans)
 
     @contextmanager
-    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[MLFlowLogger]:
+    def run(self, name: str, tags: Mapping[str, str]) -> Iterator[MLFlowRun]:
         """A run that ends as FINISHED, FAILED or KILLED, whatever happens within."""
         created = self.client.create_run(self.id, tags={OWNER: self.owner, **tags}, run_name=name)
         run_id = created.info.run_id
         try:
-            yield MLFlowLogger(self.client, run_id)
+            yield MLFlowRun(self.client, run_id)
         except BaseException as error:
             stopped = interrupt.received() is not None or not isinstance(error, Exception)
             self._end(run_id, "KILLED" if stopped else "FAILED")
@@ -140,7 +140,7 @@ def open_experiment(client: MlflowClient, name: str, workspace: Workspace) -> Ex
 class PipelineRun:
     """The parent run of a pipeline, and what opens a child run for each of its stages."""
 
-    def __init__(self, experiment: Experiment, parent: MLFlowLogger) -> None:
+    def __init__(self, experiment: Experiment, parent: MLFlowRun) -> None:
         self.experiment = experiment
         self.parent = parent
 

@@ -24,7 +24,7 @@ def test_the_names_can_be_listed() -> None:
         ("lifecycle", r"^module 'lifecycle' has no attribute 'Trainr'; it offers: Callback, DataModule, "),
         (
             "lifecycle.callbacks",
-            r"^module 'lifecycle.callbacks' has no attribute 'Trainr'; it offers: Callback, ",
+            r"^module 'lifecycle.callbacks' has no attribute 'Trainr'; it offers: BackboneFinetuning, ",
         ),
     ],
 )

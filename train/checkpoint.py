@@ -5,130 +5,189 @@ What exact resume needs beyond Lightning lies below ``loops``.
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
-from torch.serialization import get_unsafe_globals_in_checkpoint
+from torch import Tensor
 
-from lifecycle.core.canonical import write_whole
 from lifecycle.core.errors import ArtifactError, UsageError
+from lifecycle.train.errors import other_model
+from lifecycle.train.hparams import arguments_from, checkpointed
+from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
-from lifecycle.train.optim import Optimization
+from lifecycle.train.optim import Optimization, scheduler_states
+from lifecycle.train.precision import Precision
+from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
+from lifecycle.train.torchmetric import metric_states, metrics_of, restore_metrics
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks.base import Callback
+    from lifecycle.train.data import DataModule
 
 FORMAT_VERSION = "2.6.0"  # of PyTorch Lightning, whose layout this is
-KEYS = (
-    "epoch",
-    "global_step",
-    "pytorch-lightning_version",
-    "state_dict",
-    "loops",
-    "callbacks",
-    "optimizer_states",
-    "lr_schedulers",
-)
-_PLAIN = (
-    "A checkpoint holds tensors, numbers, text, lists and dictionaries, so that reading it runs no code: "
-    "keep other arguments out with save_hyperparameters(ignore=...), and other state out of state_dict()."
-)
+KEYS = ("epoch", "global_step", "pytorch-lightning_version", "state_dict")  # those of every checkpoint
+M = TypeVar("M", bound=Module)
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """What a fit is besides its module: everything that the rest of it depends on.
+
+    Attributes:
+        state: Counters.
+        results: What was logged.
+        logbook: The half-summed metrics of the epoch.
+        optimization: Optimizers and schedules.
+        precision: Holds the scale of losses.
+        seed: Seeds every batch.
+        feed: Describes the training data, and holds the state of loaders that have one.
+    """
+
+    state: FitState
+    results: Results
+    logbook: Logbook
+    optimization: Optimization
+    precision: Precision
+    seed: int = 0
+    feed: Any = None
+
+    def begin(self) -> None:
+        """A fit begins: what an earlier one has left of its last epoch is forgotten, its counts are not."""
+        self.state.begin()
+        self.logbook.clear()
 
 
 def snapshot(
-    module: Module, optimization: Optimization, state: FitState, callbacks: Sequence[Callback], seed: int
+    module: Module,
+    progress: Progress,
+    callbacks: Sequence[Callback],
+    datamodule: DataModule | None = None,
+    *,
+    weights_only: bool = False,
 ) -> dict[str, object]:
-    """Everything that the rest of a fit depends on, at the end of an epoch."""
-    optimizer = optimization.optimizer
+    """Everything that the rest of a fit depends on, or only what `load_from_checkpoint` needs.
+
+    Nothing is copied: the tensors are those at work.
+    """
+    state = progress.state
     content: dict[str, object] = {
         "epoch": state.epoch,
         "global_step": state.global_step,
         "pytorch-lightning_version": FORMAT_VERSION,
         "state_dict": module.state_dict(),
-        "loops": {
-            "lifecycle": {
-                "counters": state.counters(),
-                "seed": seed,
-                # Copies: a loss may lie in a larger storage, whose other bytes would be written too.
-                "metrics": {name: value.clone() for name, value in state.callback_metrics.items()},
-            }
-        },
-        "callbacks": {c.state_key: c.state_dict() for c in callbacks if c.state_dict()},
-        "optimizer_states": [optimizer.state_dict()] if optimizer else [],
-        "lr_schedulers": [schedule.scheduler.state_dict() for schedule in optimization.schedules],
+        "loops": {"lifecycle": _loop_state(module, progress)},
+        "callbacks": {},
+        "optimizer_states": [],
+        "lr_schedulers": [],
+        **checkpointed(module.hparams),
     }
-    if module.hparams:
-        content["hyper_parameters"] = dict(module.hparams)
+    if datamodule is not None:
+        content |= checkpointed(datamodule.hparams, "datamodule_")
+    if weights_only:
+        return content
+    content["callbacks"] = {c.state_key: found for c in callbacks if (found := c.state_dict())}
+    content["optimizer_states"] = [o.state_dict() for o in progress.optimization.optimizers]
+    content["lr_schedulers"] = scheduler_states(progress.optimization.schedules)
+    if scaling := progress.precision.state_dict():
+        content[progress.precision.state_key] = scaling
+    if datamodule is not None and (found := datamodule.state_dict()):
+        content[type(datamodule).__qualname__] = found
     return content
 
 
-def restore(
-    content: Mapping[str, object],
-    module: Module,
-    optimization: Optimization,
-    state: FitState,
-    callbacks: Sequence[Callback],
-) -> int:
-    """Put a fit back to where `snapshot` was taken; returns the seed that it ran under.
+def _loop_state(module: Module, progress: Progress) -> dict[str, object]:
+    waiting = progress.state.pending or not module.automatic_optimization
+    named = dict(metrics_of(module))
+    return {
+        "state": progress.state.state_dict(),
+        "seed": progress.seed,
+        "results": progress.results.state_dict(),
+        "logbook": [] if progress.state.epoch_done else progress.logbook.state_dict(named),
+        "metrics": {} if progress.state.epoch_done else metric_states(module),
+        "gradients": {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+        if waiting
+        else {},
+        "data": None if progress.feed is None else progress.feed.state_dict(),
+    }
+
+
+def own_state(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What this trainer needs to go on.
 
     Raises:
-        UsageError: the checkpoint is of another trainer, model or optimizer; says what differs.
+        UsageError: the checkpoint is of another trainer, or holds weights alone.
     """
-    loops = cast("Mapping[str, Mapping[str, object]]", content["loops"])
+    loops = content.get("loops", {})
     if "lifecycle" not in loops:
         raise UsageError(
             "the checkpoint was not written by this trainer, so a fit cannot go on from it; "
             "its weights can be read with load_from_checkpoint"
         )
-    weights = cast("Mapping[str, torch.Tensor]", content["state_dict"])
-    _check_keys(set(weights), set(module.state_dict()))
-    module.load_state_dict(weights)
-    optimizers = cast("list[dict[str, object]]", content["optimizer_states"])
-    if optimization.optimizer is not None and optimizers:
-        optimization.optimizer.load_state_dict(optimizers[0])
-    saved = cast("list[dict[str, object]]", content["lr_schedulers"])
-    if len(saved) != len(optimization.schedules):
-        raise UsageError(
-            f"the checkpoint holds {len(saved)} learning rate schedulers, "
-            f"and configure_optimizers returned {len(optimization.schedules)}"
-        )
-    for schedule, values in zip(optimization.schedules, saved, strict=True):
-        schedule.scheduler.load_state_dict(values)
-    states = cast("Mapping[str, Mapping[str, object]]", content["callbacks"])
+    return cast("dict[str, Any]", loops["lifecycle"])
+
+
+def restore_module(content: Mapping[str, Any], module: Module) -> None:
+    """Load the weights.
+
+    Raises:
+        UsageError: the checkpoint is of another model; says what differs.
+    """
+    weights = cast("Mapping[str, Tensor]", content["state_dict"])
+    if module.strict_loading and (error := other_model(weights, module.state_dict())) is not None:
+        raise error
+    module.load_state_dict(weights, strict=module.strict_loading)
+
+
+def restore_callbacks(content: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
+    """Give every callback its state back."""
+    states = content.get("callbacks", {})
     for callback in callbacks:
         if callback.state_key in states:
             callback.load_state_dict(states[callback.state_key])
-    own = loops["lifecycle"]
-    state.restore(cast("dict[str, int]", own["counters"]))
-    # Schedules and callbacks of an epoch without validation follow the metrics of an earlier one.
-    state.callback_metrics.update(cast("Mapping[str, torch.Tensor]", own["metrics"]))
-    return cast("int", own["seed"])
 
 
-def save_ckpt(path: Path, content: Mapping[str, object]) -> None:
-    """Write a checkpoint whole: aside, synced, renamed.
+def restore_progress(content: Mapping[str, Any], module: Module, progress: Progress) -> None:
+    """Put a fit back to where `snapshot` was taken, when its optimizers are made.
 
     Raises:
-        UsageError: it would hold an object that only unpickling could bring back; says of which class.
+        UsageError: the checkpoint is of other optimizers or data; says what differs.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()  # the archive's entries are named after the file; in memory they are always alike
-    try:
-        torch.save(dict(content), buffer)
-    except (AttributeError, pickle.PicklingError, TypeError) as error:
-        raise UsageError(f"{path.name} cannot be written: {error}", hint=_PLAIN) from error
-    buffer.seek(0)
-    if unsafe := get_unsafe_globals_in_checkpoint(buffer):
-        raise UsageError(f"{path.name} would hold {', '.join(sorted(unsafe))}", hint=_PLAIN)
-    write_whole(path, buffer.getvalue())
+    own = own_state(content)
+    progress.state.load_state_dict(own["state"])
+    progress.results.load_state_dict(own["results"])
+    _restore_optimization(content, progress.optimization)
+    if progress.precision.state_key in content:
+        progress.precision.load_state_dict(content[progress.precision.state_key])
+    restore_metrics(module, own["metrics"])
+    progress.logbook.load_state_dict(own["logbook"], dict(metrics_of(module)))
+    for name, parameter in module.named_parameters():
+        gradient = own["gradients"].get(name)
+        parameter.grad = None if gradient is None else gradient.to(parameter.device)
+    progress.seed = own["seed"]
 
 
-def load_ckpt(path: Path) -> dict[str, object]:
+def _restore_optimization(content: Mapping[str, Any], optimization: Optimization) -> None:
+    for key, what, wanted in (
+        ("optimizer_states", "optimizers", optimization.optimizers),
+        ("lr_schedulers", "learning rate schedulers", optimization.schedules),
+    ):
+        saved = content.get(key, [])
+        if len(saved) != len(wanted):
+            raise UsageError(
+                f"the checkpoint holds {len(saved)} {what}, and configure_optimizers returned {len(wanted)}",
+                hint="A fit goes on with the optimizers that were saved, not from weights alone.",
+            )
+    for optimizer, values in zip(optimization.optimizers, content["optimizer_states"], strict=True):
+        optimizer.load_state_dict(values)
+    for schedule, values in zip(optimization.schedules, content["lr_schedulers"], strict=True):
+        schedule.scheduler.load_state_dict(values)
+
+
+def load_ckpt(path: Path, map_location: Any = "cpu") -> dict[str, object]:
     """Read a checkpoint; tensors and plain values only.
 
     Raises:
@@ -139,7 +198,7 @@ def load_ckpt(path: Path) -> dict[str, object]:
         beside = sorted(p.name for p in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         raise UsageError(f"no checkpoint {path}; beside it: {', '.join(beside) or '(nothing)'}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise ArtifactError(f"checkpoint {path} cannot be read: {error}") from error
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
@@ -148,9 +207,19 @@ def load_ckpt(path: Path) -> dict[str, object]:
     return cast("dict[str, object]", content)
 
 
-def _check_keys(saved: set[str], wanted: set[str]) -> None:
-    if saved == wanted:
-        return
-    lines = [f"only in the checkpoint: {name}" for name in sorted(saved - wanted)[:5]]
-    lines += [f"only in the module: {name}" for name in sorted(wanted - saved)[:5]]
-    raise UsageError("the checkpoint is of another model:\n  " + "\n  ".join(lines))
+def load_module(
+    cls: type[M],
+    path: Path,
+    map_location: Any,
+    strict: bool | None,
+    overrides: Mapping[str, Any],
+    hparams_file: str | Path | None = None,
+) -> M:
+    """Make a module with the arguments that a checkpoint or a file holds, and give it the weights."""
+    content = cast("dict[str, Any]", load_ckpt(path, map_location or "cpu"))
+    module = cls(**arguments_from(content, cls, overrides, hparams_file=hparams_file))
+    module.on_load_checkpoint(content)
+    if strict is not None:
+        module.strict_loading = strict
+    restore_module(content, module)
+    return module

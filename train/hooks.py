@@ -1,43 +1,54 @@
 """Hooks, bound once per fit: a hook that nobody overrode is an empty tuple and costs nothing.
 
-The order of a fit (``m`` the module, ``c`` every callback; ``c`` runs before ``m`` unless said)::
+The order of a fit (``d`` the data module, ``m`` the module, ``c`` every callback; ``c`` runs before ``m``
+unless said)::
 
-    setup                               data module, c, m
+    prepare_data                        d, m
+    setup                               d, c, m
+    configure_model                     m
+    on_load_checkpoint                  m, d, c     (only with a ckpt_path)
     configure_optimizers                m
     on_fit_start
+    on_sanity_check_start, a short validation, on_sanity_check_end
     on_train_start
     for each epoch:
         on_train_epoch_start
         for each batch:
+            on_before_batch_transfer, transfer_batch_to_device, on_after_batch_transfer     d or m
             on_train_batch_start        batch, batch_idx
-            training_step               m
-            on_before_zero_grad         optimizer
-            on_before_backward          loss
-            on_after_backward
-            on_before_optimizer_step    optimizer
+            optimizer_step              m, given a closure that runs
+                training_step           m
+                on_before_zero_grad     optimizer; then optimizer_zero_grad     m
+                on_before_backward      loss; then backward                     m
+                on_after_backward
+                on_before_optimizer_step    optimizer
+                configure_gradient_clipping m
+            lr_scheduler_step           m
             on_train_batch_end          outputs, batch, batch_idx
-        on_validation_start … end       see `lifecycle.train.evaluate`
-        on_train_epoch_end              c, m
-        (metrics are reduced, schedules of epochs step)
-        on_train_epoch_end              callbacks that save
+            on_validation_model_zero_grad … on_validation_end   see `lifecycle.train.evaluate`
+            (callbacks that save)
+        on_train_epoch_end              c, m, then callbacks that monitor
+        (metrics are reduced, schedules of epochs that follow a metric step, callbacks that save)
     on_train_end
     on_fit_end
-    teardown                            data module, c, m
+    teardown                            d, c, m
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks.base import Callback
     from lifecycle.train.module import Module
+    from lifecycle.train.profilers import Profiler
     from lifecycle.train.trainer import Trainer
 
 Calls = tuple[Callable[..., object], ...]
 
+_CALLBACK_ONLY = ("on_sanity_check_start", "on_sanity_check_end", "on_exception")
 MODULE_AND_CALLBACK_HOOKS = (
     "setup",
     "teardown",
@@ -62,48 +73,84 @@ MODULE_AND_CALLBACK_HOOKS = (
 
 
 class Hooks:
-    """For every hook the calls that somebody overrode, in order."""
+    """For every hook the calls that somebody overrode, in order.
 
-    def __init__(self, trainer: Trainer, module: Module, callbacks: Sequence[Callback]) -> None:
-        others = [callback for callback in callbacks if not callback.saves]
-        saving = [callback for callback in callbacks if callback.saves]
-        self._calls: dict[str, Calls] = {
-            name: (*_of_callbacks(name, trainer, module, callbacks), *_of_module(name, module))
-            for name in MODULE_AND_CALLBACK_HOOKS
+    Args:
+        trainer: The first argument of every callback's hooks.
+        module: The second; its own hooks come after them.
+        callbacks: In the order in which they run.
+        profiler: Times every call, if there is one.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        module: Module,
+        callbacks: Sequence[Callback],
+        profiler: Profiler | None = None,
+    ) -> None:
+        self._module = module
+        self._profiler = profiler
+
+        def bound(name: str, chosen: Sequence[Callback]) -> Calls:
+            return tuple(
+                self.profiled(f"[Callback]{c.state_key}.{name}", partial(getattr(c, name), trainer, module))
+                for c in chosen
+                if overrides(c, name, _callback_class())
+            )
+
+        self._calls = {name: bound(name, callbacks) for name in _CALLBACK_ONLY}
+        self._calls |= {
+            name: (*bound(name, callbacks), *self._of_module(name)) for name in MODULE_AND_CALLBACK_HOOKS
         }
         end = "on_train_epoch_end"
-        self._calls[end] = (*_of_callbacks(end, trainer, module, others), *_of_module(end, module))
-        self._saves = _of_callbacks(end, trainer, module, saving)
+        plain = [callback for callback in callbacks if not callback.monitors]
+        monitoring = [callback for callback in callbacks if callback.monitors]
+        self._calls[end] = (*bound(end, plain), *self._of_module(end), *bound(end, monitoring))
+        self.saves: Calls = tuple(
+            partial(callback.save_if_due, trainer, module) for callback in callbacks if callback.saves
+        )
 
     def __getitem__(self, name: str) -> Calls:
         return self._calls[name]
 
-    def call(self, name: str, *arguments: object) -> None:
+    def call(self, name: str, *arguments: object, **named: object) -> None:
         """Run one hook."""
-        for call in self._calls[name]:
-            call(*arguments)
+        calls = self._calls[name]
+        if not calls:
+            return
+        book = self._module._logbook
+        if book is not None:
+            book.hook = name
+        for call in calls:
+            call(*arguments, **named)
 
-    def save(self) -> None:
-        """Let the callbacks that write checkpoints end the epoch."""
-        for call in self._saves:
-            call()
+    def overridden(self, name: str) -> bool:
+        """Whether the module overrides one of the methods that the trainer calls on it alone."""
+        return overrides(self._module, name, _module_class())
+
+    def profiled(self, action: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call itself, or one that the profiler times under a name."""
+        profiler = self._profiler
+        if profiler is None:
+            return call
+
+        def timed(*arguments: object, **options: object) -> Any:
+            with profiler.profile(action):
+                return call(*arguments, **options)
+
+        return timed
+
+    def _of_module(self, name: str) -> Calls:
+        if not self.overridden(name):
+            return ()
+        action = f"[LightningModule]{type(self._module).__name__}.{name}"
+        return (self.profiled(action, getattr(self._module, name)),)
 
 
-def _of_callbacks(name: str, trainer: Trainer, module: Module, callbacks: Sequence[Callback]) -> Calls:
-    default = _callback_class()
-    return tuple(
-        partial(getattr(callback, name), trainer, module)
-        for callback in callbacks
-        if _overridden(callback, name, default)
-    )
-
-
-def _of_module(name: str, module: Module) -> Calls:
-    return (getattr(module, name),) if _overridden(module, name, _module_class()) else ()
-
-
-def _overridden(owner: object, name: str, default: type) -> bool:
-    return name in vars(owner) or getattr(type(owner), name) is not getattr(default, name)
+def overrides(owner: object, name: str, default: type) -> bool:
+    """Whether a class, or the object itself, has a method of its own in place of the default one."""
+    return name in vars(owner) or getattr(type(owner), name, None) is not getattr(default, name)
 
 
 def _callback_class() -> type:

@@ -1,84 +1,41 @@
-"""How much of something: batches of a split, epochs, steps."""
+"""How many of a loader's batches are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
-from dataclasses import dataclass
-from itertools import islice
+from typing import TypeAlias
 
 from lifecycle.core.errors import UsageError
-from lifecycle.train.data import Loader
 
-Limit = int | float
-
-
-def check_counts(**counts: int) -> None:
-    """Raise `UsageError` unless each of these arguments of the trainer is at least 1."""
-    for name, value in counts.items():
-        if value < 1:
-            raise UsageError(f"Trainer({name}={value}): expected a whole number of at least 1")
+Limit: TypeAlias = int | float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How many batches of each split are read: a number, or as a float a fraction of them.
+def limited(length: int | None, limit: Limit, split: str) -> int | None:
+    """How many batches there are under a limit: a whole number of them, or as a float a fraction.
 
-    Raises:
-        UsageError: a limit is neither.
-    """
-
-    train: Limit = 1.0
-    val: Limit = 1.0
-    test: Limit = 1.0
-    predict: Limit = 1.0
-
-    def __post_init__(self) -> None:
-        for split, limit in vars(self).items():
-            if limit < 0 or (isinstance(limit, float) and limit > 1):
-                raise UsageError(
-                    f"Trainer(limit_{split}_batches={limit}): expected a whole number of batches, "
-                    "or a fraction of them from 0.0 to 1.0"
-                )
-
-    def apply(self, split: str, loader: Loader) -> tuple[Loader, int | None]:
-        """The loader of a split as `limited` gives it."""
-        return limited(loader, getattr(self, split))
-
-
-def limited(loader: Loader, limit: Limit) -> tuple[Loader, int | None]:
-    """At most `limit` batches (a float is a fraction of them), and how many there will be if it is known.
-
-    Returns:
-        Something to iterate over anew each epoch, and its length; None for an iterable without one.
+    Args:
+        length: How many there are without it; None when that is not known before the end.
+        limit: 1.0 stands for all, 1 for one.
+        split: Names the option in errors: ``train``, ``val``, ``test`` or ``predict``.
 
     Raises:
         UsageError: a fraction of an unknown number, or of less than one batch.
+
+    >>> limited(10, 0.25, "train"), limited(10, 99, "train"), limited(None, 3, "val")
+    (2, 10, 3)
     """
-    length = len(loader) if isinstance(loader, Sized) else None
-    if limit == 1.0 and isinstance(limit, float):
-        return loader, length
     if not isinstance(limit, float):
-        count = limit if length is None else min(limit, length)
-        return _First(loader, count), count
+        return limit if length is None else min(limit, length)
     if length is None:
-        raise UsageError(f"a fraction of the batches ({limit}) needs a loader with a length; give a number")
+        if limit == 1.0:
+            return None
+        raise UsageError(
+            f"limit_{split}_batches={limit} is a fraction, and the {split} loader has no length: "
+            "give a whole number of batches"
+        )
     count = int(length * limit)
     if limit and length and not count:
         raise UsageError(
-            f"{limit} of {length} batches is less than one; give a greater fraction, or a number"
+            f"limit_{split}_batches={limit} of {length} batches is less than one: "
+            f"give a fraction of at least 1/{length}, or a whole number of batches"
         )
-    return _First(loader, count), count
-
-
-class _First:
-    """The first batches of a loader, every time it is iterated over."""
-
-    def __init__(self, loader: Loader, count: int) -> None:
-        self._loader = loader
-        self._count = count
-
-    def __iter__(self) -> Iterator[object]:
-        return islice(iter(self._loader), self._count)
-
-    def __len__(self) -> int:
-        return self._count
+    return count

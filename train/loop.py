@@ -2,225 +2,220 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import count
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
-from torch.optim.lr_scheduler import ReduceLROnPlateau
-
-from lifecycle.train.data import Loader, batch_size
+from lifecycle.train.finite import FiniteCheck
 from lifecycle.train.hooks import Hooks
+from lifecycle.train.interrupts import Interrupts
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
-from lifecycle.train.optim import Optimization, Schedule
+from lifecycle.train.optim import Schedule
+from lifecycle.train.optimize import Optimize
+from lifecycle.train.plan import Plan
+from lifecycle.train.results import Results
+from lifecycle.train.schedules import step_schedules
 from lifecycle.train.seeding import seed_batch
 from lifecycle.train.state import FitState
 
+Prepare = Callable[[Any, int], Any]
 
+
+class Batches(Protocol):
+    """Batches of an epoch, from any position (`lifecycle.train.feed`)."""
+
+    num_batches: int | None
+
+    def batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[Any]:
+        """The batches `start`, `start` + 1, … of an epoch."""
+
+
+@dataclass(kw_only=True)
 class FitLoop:
-    """Trains a module on a loader until its epochs are done.
+    """Trains a module on a feed of batches until its plan is done.
 
-    Args:
+    Attributes:
         module: What is trained.
-        loader: What is iterated over each epoch.
         hooks: Everyone's hooks.
-        optimization: Optimizer and schedules.
-        state: Counters and metrics; the trainer shows them to its users.
-        num_batches: Batches of an epoch, None when it is not known before its end.
+        optimize: Trains on one batch.
+        train: The same, timed by a profiler if there is one.
+        schedules: Learning rate schedulers of automatic optimization.
+        plan: When what is due.
+        state: Where the fit is; the trainer shows it to its users.
+        results: What was logged.
+        logbook: What is being logged in this epoch.
         seed: Seeds the generators for every batch.
-        max_epochs: Epochs in all, those of a resumed fit included.
-        accumulate: Batches for each optimizer step.
-        clip_norm: The greatest norm of all gradients together; None or 0 leaves them.
-        validate: Runs a validation at the end of an epoch.
-        report: Sends numbers to the logger.
+        feed: Gives the batches; made anew by `load`, at the start of each epoch.
+        load: Returns the feed for an epoch.
+        prepare: Brings a batch to the device; None when there is nothing to do.
+        validate: Runs a validation, and says whether there were batches for it.
+        finite: Looks for losses that are not finite, if wanted.
+        interrupts: Says whether somebody asked to end.
     """
 
-    def __init__(
-        self,
-        module: Module,
-        loader: Loader,
-        hooks: Hooks,
-        optimization: Optimization,
-        state: FitState,
-        *,
-        num_batches: int | None,
-        seed: int,
-        max_epochs: int,
-        accumulate: int,
-        clip_norm: float | None,
-        validate: Callable[[], None],
-        report: Callable[[Mapping[str, Tensor]], None],
-    ) -> None:
-        self.module = module
-        self.loader = loader
-        self.hooks = hooks
-        self.optimizer = optimization.optimizer
-        self.schedules = optimization.schedules
-        self.state = state
-        self.num_batches = num_batches
-        self.pending = 0  # batches whose gradients wait for an optimizer step
-        self.seed = seed
-        self.max_epochs = max_epochs
-        self.accumulate = accumulate
-        self.clip_norm = clip_norm
-        self.validate = validate
-        self.report = report
-        self.logbook = Logbook()
+    module: Module
+    hooks: Hooks
+    optimize: Optimize
+    train: Callable[[Any, int, bool], None]
+    schedules: tuple[Schedule, ...]
+    plan: Plan
+    state: FitState
+    results: Results
+    logbook: Logbook
+    seed: int
+    feed: Batches
+    load: Callable[[int], Batches]
+    prepare: Prepare | None
+    validate: Callable[[], bool]
+    finite: FiniteCheck | None
+    interrupts: Interrupts
 
     def run(self) -> None:
-        """Train from the state's epoch to the last."""
-        if not self.module.training:
-            # A module in training mode stays as it is: its user may keep parts of it in evaluation mode.
-            self.module.train()
-        self.hooks.call("on_fit_start")
-        self.module._logbook = self.logbook
+        """Train from where the state is to the end of the plan."""
         self.hooks.call("on_train_start")
-        while self.state.epoch < self.max_epochs and not self.state.should_stop:
+        while self.state.tail_due or not self.plan.done(self.state):
             self.epoch()
-            self.state.epoch += 1
+        seed_batch(self.seed, self.state.epoch, -1)
         self.hooks.call("on_train_end")
-        self.hooks.call("on_fit_end")
 
     def epoch(self) -> None:
-        """One pass over the loader, then validation, schedules and the hooks of its end."""
-        self.hooks.call("on_train_epoch_start")
-        self.logbook.per_step = True
-        for index, batch in self.batches():
-            self.batch(batch, index)
-        if self.pending:
-            self.step()
-        self.logbook.per_step = False
-        self.validate()
-        self.keep_epoch_metrics()
-        self.hooks.call("on_train_epoch_end")
-        self.report(self.keep_epoch_metrics())
-        self.step_schedules("epoch")
-        self.state.epoch_done = True
-        self.hooks.save()
-        self.state.epoch_done = False
-        self.logbook = self.module._logbook = Logbook()
+        """One pass over the feed, or what is left of it, then the hooks of its end."""
+        state = self.state
+        seed_batch(self.seed, state.epoch, -1)
+        self.feed = self.load(state.epoch)
+        self.results.begin(self.logbook)
+        if state.tail_due:
+            self.tail()
+        elif not state.batch:
+            self.hooks.call("on_train_epoch_start")
+        if not (state.last or (state.batch and self.plan.stops(state))):
+            for index, batch, last in self.batches():
+                if self.batch(batch, index, last) or self.plan.stops(state):
+                    break
+            else:
+                self.exhausted()
+        self.end()
 
-    def batches(self) -> Iterator[tuple[int, object]]:
-        """Batches with their index; the generators are seeded anew for each.
+    def batches(self) -> Iterator[tuple[int, Any, bool]]:
+        """Index, batch, and whether it is the last of the epoch: known when the next is not there."""
+        state, num_batches = self.state, self.plan.num_batches
+        index = state.batch
+        source = self.feed.batches(self.seed, state.epoch, index)
+        if num_batches is not None:
+            for batch in source:
+                yield index, batch, index + 1 >= num_batches
+                index += 1
+            return
+        waiting = next(source, _END)
+        while waiting is not _END:
+            batch, waiting = waiting, next(source, _END)
+            yield index, batch, waiting is _END
+            index += 1
 
-        Loaders with workers choose the order of data when they are opened, those without when the first
-        batch is read: both happen under the epoch's seed, so that the order does not depend on workers.
-        """
-        seed_batch(self.seed, self.state.epoch, -1)
-        source = iter(self.loader)
-        for index in count():
-            batch = next(source, _END)
-            if batch is _END:
-                return
-            if index == 0:
-                seed_batch(self.seed, self.state.epoch, 0)
-            yield index, batch
-            seed_batch(self.seed, self.state.epoch, index + 1)
-
-    def batch(self, batch: object, index: int) -> None:
-        """One training step; gradients of a window of batches are accumulated before the optimizer steps."""
-        self.logbook.batch_size = batch_size(batch)
-        for call in self.hooks["on_train_batch_start"]:
-            call(batch, index)
-        outputs = self.module.training_step(batch, index)
-        loss = _loss(outputs)
-        if loss is not None and self.optimizer is not None:
-            self.backward(loss / self.accumulate)
-            if self.pending == self.accumulate or index + 1 == self.num_batches:
-                self.step()
-        self.keep_step_metrics()
-        if calls := self.hooks["on_train_batch_end"]:
-            given = _for_hooks(outputs, loss, self.accumulate)
-            for call in calls:
-                call(given, batch, index)
-            self.keep_step_metrics()
-        self.report_step()
-
-    def backward(self, loss: Tensor) -> None:
-        """Gradients of a loss, cleared before the first of a window."""
-        assert self.optimizer is not None
-        if not self.pending:
-            for call in self.hooks["on_before_zero_grad"]:
-                call(self.optimizer)
-            self.optimizer.zero_grad()
-        for call in self.hooks["on_before_backward"]:
-            call(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for call in self.hooks["on_after_backward"]:
-            call()
-        self.pending += 1
-
-    def step(self) -> None:
-        """One optimizer step and the schedules that follow steps."""
-        assert self.optimizer is not None
-        for call in self.hooks["on_before_optimizer_step"]:
-            call(self.optimizer)
-        if self.clip_norm:
-            clip_grad_norm_(self.module.parameters(), self.clip_norm)
-        self.optimizer.step()
-        self.pending = 0
-        self.state.global_step += 1
+    def batch(self, batch: Any, index: int, last: bool) -> bool:
+        """Train on a batch, and do what follows it; True skips the rest of the epoch."""
+        state, hooks, book = self.state, self.hooks, self.logbook
+        state.ending = last
+        seed_batch(self.seed, state.epoch, index)
+        if self.prepare is not None:
+            batch = self.prepare(batch, 0)
+        book.batch = batch
+        skip = False
+        if calls := hooks["on_train_batch_start"]:
+            book.hook = "on_train_batch_start"
+            # The last answer is the module's own, if it gives one; callbacks are not asked.
+            answers = [call(batch, index) for call in calls]
+            skip = answers[-1] == -1 and hooks.overridden("on_train_batch_start")
+            state.ending = last or skip
+        if not skip:
+            self.train(batch, index, last)
+        state.last = last or skip
+        state.batch = index + 1
+        state.batches_seen += 1
         if self.schedules:
-            self.step_schedules("step")
+            self.step_schedules(follow_metric=False)
+        if skip:
+            state.pending = 0
+            return True
+        if calls := hooks["on_train_batch_end"]:
+            book.hook = "on_train_batch_end"
+            outputs = self.optimize.outputs()
+            for call in calls:
+                call(outputs, batch, index)
+        book.batch = None
+        self.report()
+        self.tail()
+        return False
 
-    def step_schedules(self, interval: str) -> None:
-        """Step the schedules of an interval whose frequency is due."""
-        done = self.state.epoch + 1 if interval == "epoch" else self.state.global_step
-        for schedule in self.schedules:
-            if schedule.interval == interval and done % schedule.frequency == 0:
-                _step_schedule(schedule, self.state.callback_metrics)
+    def tail(self) -> None:
+        """What follows a batch: validation, schedules that follow a metric, and saving."""
+        state = self.state
+        state.tail_due = True
+        if not state.validated and self.plan.validation_due(state):
+            state.validated = self.validate()
+        if self.schedules and not state.pending:
+            self.step_schedules(follow_metric=True)
+        if not state.pending:
+            state.stepped += 1
+        state.tail_due = False
+        if not state.last:
+            self.save(epoch_ended=False)
 
-    def keep_step_metrics(self) -> None:
-        """Show what was logged since the last call."""
-        if self.logbook.fresh:
-            self.logbook.fresh = False
-            self.state.show(self.logbook.step_values())
+    def exhausted(self) -> None:
+        """The feed ended: with fewer batches than it announced if the last was not recognised."""
+        if not self.state.last:
+            self.optimize.finish()
+            self.state.last = True
 
-    def report_step(self) -> None:
-        """Send the step's values to the logger when it is due."""
-        self.state.batches_seen += 1
-        if self.state.batches_seen % self.state.log_every_n_steps == 0:
-            self.report({name: value for entry, name, value in self.logbook.step_values() if entry.logger})
+    def end(self) -> None:
+        """The end of an epoch: its metrics, its hooks, schedules that follow a metric, and saving."""
+        state, results = self.state, self.results
+        cut = not state.last  # by a limit or a request to stop: a resume goes on within the epoch
+        self.check_losses()
+        results.end_steps()
+        self.hooks.call("on_train_epoch_end")
+        wanted = results.keep(self.logbook.epoch_values())
+        if not cut:
+            step_schedules(self.schedules, "epoch", self, follow_metric=True)
+        results.report(wanted, step=max(state.stepped - 1, 0), epoch=state.epoch)
+        state.epoch_done = not cut
+        self.save(epoch_ended=True)
+        # What was logged in an epoch that was cut still counts for who saves now and goes on later.
+        state.cut_at = state.batch if cut else 0
+        if not cut:
+            self.logbook.clear()
+        state.epoch += 1
+        state.batch, state.last, state.epoch_done = 0, False, False
 
-    def keep_epoch_metrics(self) -> dict[str, Tensor]:
-        """Reduce the epoch's values and show them; returns those that the logger wants."""
-        return self.state.show(self.logbook.epoch_values())
+    def report(self) -> None:
+        """Send the values of the batch to loggers when it is due."""
+        state = self.state
+        if not state.pending and self.plan.logs(state):
+            self.results.report_step(step=state.stepped, epoch=state.epoch)
+            self.check_losses()
+
+    def save(self, *, epoch_ended: bool) -> None:
+        """Let the callbacks that save do so, and end if somebody asked for it."""
+        state = self.state
+        for call in self.hooks.saves:
+            call(stepped=not state.pending, validated=state.validated, epoch_ended=epoch_ended)
+        state.validated = False
+        if self.interrupts.received:
+            self.interrupts.act()
+
+    def step_schedules(self, *, follow_metric: bool) -> None:
+        """Step what is due after a batch; schedules of epochs step with the last, before it is validated."""
+        state = self.state
+        if not state.pending:
+            step_schedules(self.schedules, "step", self, follow_metric=follow_metric)
+        if state.last and not follow_metric:
+            step_schedules(self.schedules, "epoch", self, follow_metric=False)
+
+    def check_losses(self) -> None:
+        """Raise if a loss since the last call was not finite."""
+        if self.finite is not None:
+            self.finite.check()
 
 
-_END = object()
-
-
-def _loss(outputs: object) -> Tensor | None:
-    loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-    if loss is None or isinstance(loss, Tensor):
-        if isinstance(outputs, Mapping) and loss is None:
-            raise ValueError(
-                f"training_step returned a dictionary without 'loss'; it has: {', '.join(outputs)}"
-            )
-        return loss
-    raise ValueError(
-        f"training_step returned {type(outputs).__name__}; allowed: a tensor, a dictionary with 'loss', None"
-    )
-
-
-def _for_hooks(outputs: object, loss: Tensor | None, accumulate: int) -> dict[str, object]:
-    """A step's outputs as Lightning hands them on: ``loss``, detached and as accumulated, and the rest."""
-    if loss is None:
-        return {}
-    extra = outputs if isinstance(outputs, Mapping) else {}
-    return {**extra, "loss": loss.detach() / accumulate}
-
-
-def _step_schedule(schedule: Schedule, metrics: Mapping[str, Tensor]) -> None:
-    if not isinstance(schedule.scheduler, ReduceLROnPlateau):
-        schedule.scheduler.step()
-        return
-    assert schedule.monitor is not None
-    if schedule.monitor in metrics:
-        schedule.scheduler.step(float(metrics[schedule.monitor]))
-    elif schedule.strict:
-        known = ", ".join(sorted(metrics)) or "(none)"
-        raise ValueError(
-            f"ReduceLROnPlateau follows '{schedule.monitor}', which nobody logged; logged: {known}"
-        )
+_END: Any = object()

@@ -2,153 +2,227 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from lifecycle.core.errors import UsageError
-from lifecycle.train.hparams import HyperParameters, accepted, init_arguments
+from lifecycle.train.hparams import HyperParameters
+from lifecycle.train.manual import ManualOptimization
 from lifecycle.train.metrics import Logbook, Reduction
+from lifecycle.train.overridable import StepOutput
 
 if TYPE_CHECKING:
-    from lifecycle.core.signature import Signature
-    from lifecycle.train.trainer import Trainer
+    pass
 
-StepOutput: TypeAlias = "Tensor | Mapping[str, object] | None"
+__all__ = ["Module", "StepOutput"]
 
 
-class Module(nn.Module):
+class Module(ManualOptimization):
     """Subclass it, write `forward`, `training_step` and `configure_optimizers`, and give it to a Trainer.
 
     Steps take whatever the loader yields, so they are declared with open arguments here; write yours
     with the types of your batches.
 
     Attributes:
-        example_input_array: A batch (or tuple of batches) that `forward` accepts; names the input's
-            shape and type for compression, export and serving.
+        example_input_array: A batch (or tuple of batches) that `forward` accepts; names the
+            input's shape and type for summaries, compression, export and serving.
         trainer: The trainer at work, or None.
+        automatic_optimization: False when `training_step` steps the optimizers itself.
+        strict_loading: Whether a checkpoint must have exactly this module's keys.
     """
 
     example_input_array: Tensor | tuple[Tensor, ...] | None = None
+    strict_loading: bool = True
+    allow_zero_length_dataloader_with_multiple_devices: bool = False
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.trainer: Trainer | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.trainer = None
         self._hparams = HyperParameters()
+        self._hparams_initial = HyperParameters()
+        self._log_hyperparams = False
         self._logbook: Logbook | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """What a copy takes over: it belongs to no trainer."""
         return {**self.__dict__, "trainer": None, "_logbook": None}
 
-    # What a user writes
-
-    def training_step(self, *args: Any, **kwargs: Any) -> StepOutput:
-        """Return the loss of ``(batch, batch_idx)``, a dictionary with a ``"loss"``, or None to skip it."""
-        raise UsageError(_missing(self, "training_step(self, batch, batch_idx)", "return the loss"))
-
-    def validation_step(self, *args: Any, **kwargs: Any) -> StepOutput:
-        """Score ``(batch, batch_idx)`` of the validation split; log with `log`."""
-        raise UsageError(_missing(self, "validation_step(self, batch, batch_idx)", "log a metric"))
-
-    def test_step(self, *args: Any, **kwargs: Any) -> StepOutput:
-        """Score ``(batch, batch_idx)`` of the test split; log with `log`."""
-        raise UsageError(_missing(self, "test_step(self, batch, batch_idx)", "log a metric"))
-
-    def predict_step(self, *args: Any, **kwargs: Any) -> object:
-        """Answer for ``(batch, batch_idx)``; by default what `forward` gives for the batch."""
-        return self(args[0])
-
-    def configure_optimizers(self) -> object:
-        """The optimizer and its schedulers, in one of the shapes that `lifecycle.train.optim` lists."""
-        raise UsageError(
-            _missing(self, "configure_optimizers(self)", "return torch.optim.AdamW(self.parameters())")
-        )
-
-    def signature(self) -> Signature | None:
-        """Names, types, shapes and ranges of inputs and outputs, labels and task; None derives it."""
-        return None
-
-    def postprocess(self, outputs: Any) -> Mapping[str, Tensor]:
-        """Named outputs that serving adds to those of `forward` (probabilities, say)."""
-        return {}
-
-    # What a user calls
+    # Logging
 
     def log(
         self,
         name: str,
         value: object,
         prog_bar: bool = False,
-        logger: bool = True,
+        logger: bool | None = None,
         on_step: bool | None = None,
         on_epoch: bool | None = None,
         reduce_fx: Reduction = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: object = None,
+        add_dataloader_idx: bool = True,
         batch_size: int | None = None,
+        metric_attribute: str | None = None,
+        rank_zero_only: bool = False,
     ) -> None:
         """Report a number.
 
         Args:
             name: Its name in metrics, logs, monitors and gates.
-            value: A number or a tensor of one element; it is not read from its device here.
+            value: A number, a tensor of one element, or a torchmetrics object, which is computed and reset
+                when the epoch ends; it is not read from its device here.
             prog_bar: Show it beside the progress bar.
-            logger: Send it to the logger.
-            on_step: Report each step's value; by default in training steps only.
-            on_epoch: Report the epoch's reduction; by default everywhere but in training steps.
-            reduce_fx: How an epoch is reduced; ``mean`` weighs by batch size.
+            logger: Send it to the loggers; by default yes.
+            on_step: Report each step's value; the default depends on the hook (`lifecycle.train.log_rules`).
+            on_epoch: Report the epoch's reduction; likewise.
+            reduce_fx: How an epoch is reduced: ``mean`` (weighted by batch size), ``sum``, ``min``, ``max``.
+            enable_graph: Keep the value's graph.
+            sync_dist: Reduce over devices; there is one.
+            sync_dist_group: Likewise.
+            add_dataloader_idx: With several loaders, add the index of the one at work to the name.
             batch_size: Samples in this batch; by default the first axis of its first tensor.
+            metric_attribute: Not needed: a torchmetrics object is found by itself.
+            rank_zero_only: Log on the first device only; it is the only one.
 
         Raises:
-            RuntimeError: there is no loop at work that could take it.
+            UsageError: nothing can be logged here, or the value is not a number.
         """
-        if self._logbook is None:
-            raise RuntimeError(
-                f"self.log('{name}', …) works in steps and hooks that a Trainer runs, not outside"
-            )
-        self._logbook.log(
-            name,
-            value,
-            prog_bar=prog_bar,
-            logger=logger,
-            on_step=on_step,
-            on_epoch=on_epoch,
-            reduce_fx=reduce_fx,
-            batch_size=batch_size,
+        book = self._logbook
+        if book is None:
+            self._log_without_a_loop(name)
+            return
+        options = (
+            prog_bar,
+            logger,
+            on_step,
+            on_epoch,
+            reduce_fx,
+            enable_graph,
+            sync_dist,
+            add_dataloader_idx,
         )
+        book.log(name, value, options, batch_size)
 
-    def log_dict(self, dictionary: Mapping[str, object], **options: Any) -> None:
-        """Report several numbers alike; options as for `log`."""
-        for name, value in dictionary.items():
-            self.log(name, value, **options)
+    def log_dict(self, dictionary: Mapping[str, object], *args: Any, **options: Any) -> None:
+        """Report several numbers alike; further arguments as for `log`."""
+        # A torchmetrics collection copies its states for every reader unless told not to.
+        collection = hasattr(dictionary, "compute_groups")
+        how: dict[str, Any] = {"keep_base": False, "copy_state": False} if collection else {}
+        for name, value in dictionary.items(**how):
+            self.log(name, value, *args, **options)
 
-    def save_hyperparameters(self, *, ignore: str | list[str] | tuple[str, ...] = ()) -> None:
-        """Keep the arguments of ``__init__`` as `hparams`; call it there."""
-        frame = inspect.currentframe()
-        assert frame is not None and frame.f_back is not None
-        names = (ignore,) if isinstance(ignore, str) else ignore
-        self._hparams.update(init_arguments(frame.f_back, {"self", "__class__", *names}))
+    def _log_without_a_loop(self, name: str) -> None:
+        if self.trainer is None:
+            # Steps are tried out without a trainer, in tests and notebooks.
+            warnings.warn(
+                f"self.log('{name}', …) has nowhere to go: the module belongs to no Trainer yet", stacklevel=3
+            )
+        elif self.trainer.barebones:
+            warnings.warn(f"self.log('{name}', …) does nothing: Trainer(barebones=True)", stacklevel=3)
+        else:
+            raise UsageError(
+                f"self.log('{name}', …) works in steps and hooks that a Trainer runs, not outside of them"
+            )
+
+    def print(self, *args: object, **options: Any) -> None:
+        """Print a line above the progress bar."""
+        if self.trainer is None:
+            print(*args, **options)
+        else:
+            self.trainer.print(*args, **options)
+
+    # Parameters and files
+
+    def freeze(self) -> Self:
+        """Take no gradients any more, in evaluation mode."""
+        self.requires_grad_(False)
+        return self.eval()
+
+    def unfreeze(self) -> Self:
+        """Undo `freeze`, in training mode."""
+        self.requires_grad_(True)
+        return self.train()
+
+    def to_onnx(self, file_path: str | Path, input_sample: object = None, **options: Any) -> object:
+        """Export `forward` as ONNX; see `torch.onnx.export` for options."""
+        from lifecycle.train.exporting import to_onnx
+
+        return to_onnx(self, Path(file_path), input_sample, **options)
+
+    def to_torchscript(
+        self,
+        file_path: str | Path | None = None,
+        method: str | None = "script",
+        example_inputs: object = None,
+        **options: Any,
+    ) -> Any:
+        """TorchScript of `forward`, by ``script`` or ``trace``; written to a file if one is named."""
+        from lifecycle.train.exporting import to_torchscript
+
+        return to_torchscript(self, file_path, method, example_inputs, **options)
+
+    def save_hyperparameters(
+        self,
+        *args: Any,
+        ignore: Sequence[str] | str | None = None,
+        frame: Any = None,
+        logger: bool = True,
+    ) -> None:
+        """Keep the arguments of ``__init__``, those named, or what is given, as `hparams`; call it there."""
+        import inspect
+
+        from lifecycle.train.hparams import saved
+
+        here = inspect.currentframe()
+        self._hparams = saved(self._hparams, args, ignore, frame or (here.f_back if here else None))
+        self._hparams_initial = self._hparams.copied()
+        self._log_hyperparams = logger
 
     @property
     def hparams(self) -> HyperParameters:
         """The arguments that `save_hyperparameters` kept."""
         return self._hparams
 
-    @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, **overrides: Any) -> Self:
-        """Make the module with the arguments saved in a ``.ckpt`` and give it the weights."""
-        from lifecycle.train.checkpoint import load_ckpt
+    @property
+    def hparams_initial(self) -> HyperParameters:
+        """What `save_hyperparameters` kept, whatever was changed since."""
+        return self._hparams_initial.copied()
 
-        content = load_ckpt(Path(checkpoint_path))
-        arguments = content.get("hyper_parameters", {})
-        assert isinstance(arguments, dict)
-        module = cls(**{**accepted(cls, arguments), **overrides})
-        module.load_state_dict(content["state_dict"])  # type: ignore[arg-type]
-        return module
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """Make the module with the arguments saved in a ``.ckpt`` and give it the weights.
+
+        Args:
+            checkpoint_path: The file.
+            map_location: Where its tensors go.
+            hparams_file: Holds the arguments instead, as YAML or CSV.
+            strict: Whether the file must have exactly this module's keys.
+            weights_only: Of no effect: nothing but tensors and plain values is ever read.
+            overrides: Arguments that replace those of the checkpoint.
+        """
+        from lifecycle.train.checkpoint import load_module
+
+        return load_module(cls, Path(checkpoint_path), map_location, strict, overrides, hparams_file)
+
+    # Where it is
+
+    def all_gather(self, data: Any, group: object = None, sync_grads: bool = False) -> Any:
+        """Values of all devices; there is one."""
+        return data
 
     @property
     def current_epoch(self) -> int:
@@ -161,108 +235,36 @@ class Module(nn.Module):
         return self.trainer.global_step if self.trainer else 0
 
     @property
+    def global_rank(self) -> int:
+        """Index of this process among all."""
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def local_rank(self) -> int:
+        """Index of this process on its machine."""
+        return self.trainer.local_rank if self.trainer else 0
+
+    @property
+    def logger(self) -> Any:
+        """The trainer's first logger, or None."""
+        return self.trainer.logger if self.trainer else None
+
+    @property
+    def loggers(self) -> list[Any]:
+        """The trainer's loggers."""
+        return self.trainer.loggers if self.trainer else []
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
-    # Hooks, in the order of `lifecycle.train.hooks`; empty here, and not called unless overridden
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the first floating parameter."""
+        return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
-    def setup(self, stage: str) -> None:
-        """Before optimizers are made."""
-
-    def teardown(self, stage: str) -> None:
-        """After everything."""
-
-    def on_fit_start(self) -> None:
-        """Fit begins."""
-
-    def on_fit_end(self) -> None:
-        """Fit ends."""
-
-    def on_train_start(self) -> None:
-        """The first epoch is about to begin."""
-
-    def on_train_end(self) -> None:
-        """The last epoch has ended."""
-
-    def on_train_epoch_start(self) -> None:
-        """An epoch begins."""
-
-    def on_train_epoch_end(self) -> None:
-        """An epoch ends, its validation included."""
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """A batch was read."""
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """A batch was trained on."""
-
-    def on_before_zero_grad(self, optimizer: Optimizer) -> None:
-        """Gradients are about to be cleared."""
-
-    def on_before_backward(self, loss: Tensor) -> None:
-        """Gradients are about to be computed."""
-
-    def on_after_backward(self) -> None:
-        """Gradients are there."""
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Weights are about to change."""
-
-    def on_validation_start(self) -> None:
-        """Validation begins."""
-
-    def on_validation_end(self) -> None:
-        """Validation ends."""
-
-    def on_validation_epoch_start(self) -> None:
-        """Before the first validation batch."""
-
-    def on_validation_epoch_end(self) -> None:
-        """After the last validation batch, before its metrics are reduced."""
-
-    def on_validation_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """A validation batch was read."""
-
-    def on_validation_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """A validation batch was scored."""
-
-    def on_test_start(self) -> None:
-        """Test begins."""
-
-    def on_test_end(self) -> None:
-        """Test ends."""
-
-    def on_test_epoch_start(self) -> None:
-        """Before the first test batch."""
-
-    def on_test_epoch_end(self) -> None:
-        """After the last test batch, before its metrics are reduced."""
-
-    def on_test_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """A test batch was read."""
-
-    def on_test_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """A test batch was scored."""
-
-    def on_predict_start(self) -> None:
-        """Prediction begins."""
-
-    def on_predict_end(self) -> None:
-        """Prediction ends."""
-
-    def on_predict_epoch_start(self) -> None:
-        """Before the first batch to predict."""
-
-    def on_predict_epoch_end(self) -> None:
-        """After the last batch to predict."""
-
-    def on_predict_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """A batch to predict was read."""
-
-    def on_predict_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """A batch was predicted."""
-
-
-def _missing(module: Module, method: str, body: str) -> str:
-    return f"{type(module).__name__} defines no {method.partition('(')[0]}; add `def {method}: …` and {body}"
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the parameters are on a CUDA device."""
+        return self.device.type == "cuda"

@@ -2,56 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from lifecycle.core.errors import UsageError
+from lifecycle.train.forward import with_forward
 from lifecycle.train.hooks import Hooks
+from lifecycle.train.trainer_state import VERBS, TrainerStatus
 
 if TYPE_CHECKING:
     from lifecycle.train.data import DataModule
     from lifecycle.train.module import Module
     from lifecycle.train.trainer import Trainer
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
-def session(trainer: Trainer, module: Module, datamodule: DataModule | None, stage: str) -> Iterator[Hooks]:
+def session(
+    trainer: Trainer,
+    module: Module,
+    datamodule: DataModule | None,
+    verb: str,
+    content: Mapping[str, Any] | None = None,
+) -> Iterator[Hooks]:
     """Attach module and data to the trainer, run their set-up, and give everyone's hooks.
 
     Args:
-        trainer: Whose callbacks take part; learns which module is at work.
+        trainer: Whose callbacks take part; it has been told which module is at work.
         module: Keeps its trainer afterwards, as Lightning's does; copies of it do not.
         datamodule: Prepared and set up first, so that modules may ask it for sizes.
-        stage: ``fit``, ``validate``, ``test`` or ``predict``.
+        verb: ``fit``, ``validation``, ``test`` or ``predict``.
+        content: A checkpoint that is restored once the module is set up.
+    """
+    stage = VERBS[verb]
+    trainer.note_status(TrainerStatus.RUNNING)
+    hooks = Hooks(trainer, module, trainer.callbacks, trainer.timing)
+    try:
+        with ExitStack() as around:
+            around.enter_context(_switches(trainer))
+            around.enter_context(compiled(module, trainer.compiled))
+            if trainer.timing is not None:
+                trainer.timing.setup(stage, None, trainer.log_dir)
+                trainer.timing.watch(module)
+            _set_up(hooks, module, datamodule, stage)
+            if content is not None:
+                trainer.restore(content)
+            trainer.precision_plugin.convert_module(module)
+            trainer.accelerator.setup_device(trainer.device)
+            module.to(trainer.device)
+            yield hooks
+            if verb == "fit":
+                hooks.call("on_fit_end")
+            if datamodule is not None:
+                datamodule.teardown(stage=stage)
+            hooks.call("teardown", stage=stage)
+            trainer.finish("success")
+            trainer.note_status(TrainerStatus.FINISHED)
+            if trainer.timing is not None:
+                trainer.timing.describe()
+    except BaseException as error:
+        trainer.note_status(TrainerStatus.INTERRUPTED)
+        hooks.call("on_exception", error)
+        if datamodule is not None:
+            datamodule.on_exception(error)
+        try:
+            trainer.finish("failed" if isinstance(error, Exception) else "aborted")
+        except Exception:  # what ended the fit is the error to see
+            log.exception("ending after an error failed too")
+        raise
+    finally:
+        module._logbook = None
+        if trainer.timing is not None:
+            trainer.timing.teardown(stage)
+
+
+def check_module(module: object) -> Module:
+    """The module itself.
 
     Raises:
-        UsageError: the module's ``__init__`` did not call its parent's.
+        UsageError: it is none, or its ``__init__`` did not call its parent's.
     """
     if not hasattr(module, "training_step"):
         raise UsageError(f"{type(module).__name__} is no lifecycle.Module: write `class …(lifecycle.Module)`")
     if not hasattr(module, "_logbook"):
         raise UsageError(f"{type(module).__name__}.__init__ must call super().__init__() first")
+    return module  # type: ignore[return-value]
+
+
+def unwrapped(model: Any) -> tuple[Any, Any]:
+    """A module, and what ``torch.compile`` made of it if that was passed in its place (ADR-0006)."""
+    inner = getattr(model, "_orig_mod", None)
+    return (model, None) if inner is None else (inner, model)
+
+
+@contextmanager
+def compiled(module: nn.Module, wrapper: Any) -> Iterator[None]:
+    """Let the module's forward be the compiled one for a while; its steps are not compiled, their logs would
+    break the graph.
+    """  # noqa: D205
+    if wrapper is None:
+        yield
+        return
+    with with_forward(module, wrapper.dynamo_ctx(module.forward)):
+        yield
+
+
+def _set_up(hooks: Hooks, module: Module, datamodule: DataModule | None, stage: str) -> None:
+    if datamodule is not None:
+        datamodule.trainer = module.trainer
+        datamodule.prepare_data()
+    module.prepare_data()
+    if datamodule is not None:
+        datamodule.setup(stage=stage)
+    hooks.call("setup", stage=stage)
+    module.configure_sharded_model()
+    module.configure_model()
+
+
+@contextmanager
+def _switches(trainer: Trainer) -> Iterator[None]:
+    """Torch's global switches as the trainer wants them, then as they were."""
     deterministic = torch.are_deterministic_algorithms_enabled()
-    trainer.attach(module)
-    hooks = Hooks(trainer, module, trainer.callbacks)
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
     try:
-        torch.use_deterministic_algorithms(trainer.deterministic or deterministic)
-        if datamodule is not None:
-            datamodule.trainer = trainer
-            datamodule.prepare_data()
-            datamodule.setup(stage)
-        hooks.call("setup", stage)
-        yield hooks
-        if datamodule is not None:
-            datamodule.teardown(stage)
-        hooks.call("teardown", stage)
-    except BaseException as error:
-        for callback in trainer.callbacks:
-            callback.on_exception(trainer, module, error)
-        raise
+        if trainer.deterministic is not None and trainer.deterministic is not False:
+            torch.use_deterministic_algorithms(True, warn_only=trainer.deterministic == "warn")
+        if trainer.benchmark is not None:
+            torch.backends.cudnn.benchmark = trainer.benchmark
+        elif trainer.deterministic:
+            torch.backends.cudnn.benchmark = False
+        with torch.enable_grad(), torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
+            yield
     finally:
-        torch.use_deterministic_algorithms(deterministic)
-        module._logbook = None
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark

@@ -1,63 +1,66 @@
-"""Counters and metrics of a fit: what the loop advances and the trainer shows."""
+"""Where a fit is: what the loop advances, and what a checkpoint must bring back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-
-from torch import Tensor
-
-from lifecycle.train.metrics import Entry
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 
 @dataclass(kw_only=True)
 class FitState:
-    """Where training is.
+    """Counters of a fit.
 
     Attributes:
         epoch: The epoch at work, from 0.
-        epoch_done: True in the hooks of an epoch's end: a checkpoint made there goes on with the next.
-        global_step: Optimizer steps so far.
-        batches_seen: Training batches so far.
-        should_stop: Set to end training after the epoch.
-        log_every_n_steps: How often values of steps go to the logger.
-        callback_metrics: Everything logged, by name.
-        progress_bar_metrics: What was logged for the progress bar.
-        logged_metrics: What was last sent to the logger.
+        batch: Batches of it that are done: the index of the next.
+        batches_seen: Batches that are done, over all epochs.
+        global_step: Optimizer steps so far, of all optimizers together.
+        stepped: Batches that ended in an optimizer step; the step that loggers are given.
+        pending: Batches whose gradients wait for an optimizer step.
+        epoch_done: The epoch has ended: a checkpoint made now goes on with the next.
+        tail_due: A batch was trained on, but what follows it (validation, schedules) was not finished.
+        last: That batch was the last of its epoch.
+        ending: The batch at work is the last of its epoch, or the one before it was; for who asks meanwhile.
+        validated: A validation ran after that batch.
+        eval_batches: Validation batches so far, for each loader; the step of their own values.
+        cut_at: Batches done of the epoch before, when a limit ended the fit within it.
+        should_stop: Somebody asked to end training.
     """
 
     epoch: int = 0
-    epoch_done: bool = False
-    global_step: int = 0
+    batch: int = 0
     batches_seen: int = 0
+    global_step: int = 0
+    stepped: int = 0
+    pending: int = 0
+    epoch_done: bool = False
+    tail_due: bool = False
+    last: bool = False
+    ending: bool = False
+    validated: bool = False
+    eval_batches: list[int] = field(default_factory=list)
+    cut_at: int = 0
     should_stop: bool = False
-    log_every_n_steps: int = 50
-    callback_metrics: dict[str, Tensor] = field(default_factory=dict)
-    progress_bar_metrics: dict[str, Tensor] = field(default_factory=dict)
-    logged_metrics: dict[str, Tensor] = field(default_factory=dict)
 
-    def show(self, values: Iterable[tuple[Entry, str, Tensor]]) -> dict[str, Tensor]:
-        """Take logged values (entry, name, value); returns those that the logger wants, by name."""
-        wanted = {}
-        for entry, name, value in values:
-            # A forked name (loss_epoch) is known by the plain one too, which monitors follow.
-            self.callback_metrics[name] = self.callback_metrics[entry.name] = value
-            if entry.prog_bar:
-                self.progress_bar_metrics[name] = value
-            if entry.logger:
-                wanted[name] = value
-        return wanted
+    def begin(self) -> None:
+        """Forget what was done of the epoch at work: a fit without a checkpoint begins it anew."""
+        self.batch = self.pending = self.cut_at = 0
+        self.epoch_done = self.tail_due = self.last = self.validated = self.should_stop = False
 
-    def counters(self) -> dict[str, int]:
-        """What a checkpoint keeps."""
-        return {
-            "epoch": self.epoch + self.epoch_done,
-            "global_step": self.global_step,
-            "batches_seen": self.batches_seen,
-        }
+    def state_dict(self) -> dict[str, object]:
+        """What a checkpoint keeps; at the end of an epoch, the start of the next."""
+        kept = {item.name: getattr(self, item.name) for item in fields(self)}
+        kept["eval_batches"] = list(self.eval_batches)
+        if self.epoch_done:
+            kept |= {"epoch": self.epoch + 1, "batch": 0, "last": False, "epoch_done": False}
+        elif self.cut_at:
+            kept |= {"epoch": self.epoch - 1, "batch": self.cut_at}
+        kept["cut_at"] = 0
+        # Whether to stop is decided anew: the same limits would stop it again, others are meant to go on.
+        return kept | {"should_stop": False, "validated": False}
 
-    def restore(self, counters: dict[str, int]) -> None:
-        """Take back what `counters` gave."""
-        self.epoch = counters["epoch"]
-        self.global_step = counters["global_step"]
-        self.batches_seen = counters["batches_seen"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        for item in fields(self):
+            if item.name in state:
+                setattr(self, item.name, state[item.name])

@@ -1,299 +1,357 @@
-"""The trainer: options, the four verbs, and what callbacks may ask it."""
+"""The trainer: options, the four verbs, and checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from lifecycle.core.errors import UsageError
-from lifecycle.core.stage import NullTracker, Tracker
-from lifecycle.train.callbacks.base import Callback
-from lifecycle.train.callbacks.defaults import with_defaults
-from lifecycle.train.callbacks.model_checkpoint import ModelCheckpoint
-from lifecycle.train.checkpoint import load_ckpt, restore, save_ckpt, snapshot
-from lifecycle.train.data import DataModule, Loader, Source, data_of, has_loader, loader_of
-from lifecycle.train.evaluate import Kind, evaluate
+from lifecycle.train.callbacks.defaults import arranged
+from lifecycle.train.checkpoint import (
+    load_ckpt,
+    restore_callbacks,
+    restore_module,
+    snapshot,
+)
+from lifecycle.train.ckpt_path import chosen_checkpoint
+from lifecycle.train.data import DataModule
+from lifecycle.train.evaluate import Evaluation, Kind
+from lifecycle.train.fitting import SPLITS, Fitting, evaluation
 from lifecycle.train.hooks import Hooks
-from lifecycle.train.limits import Limit, Limits, check_counts
-from lifecycle.train.loop import FitLoop
+from lifecycle.train.hparams import merged
+from lifecycle.train.loggers import Delivery
 from lifecycle.train.metrics import as_floats
 from lifecycle.train.module import Module
-from lifecycle.train.optim import Optimization, optimization
-from lifecycle.train.session import session
-from lifecycle.train.state import FitState
+from lifecycle.train.session import check_module, session, unwrapped
+from lifecycle.train.sources import Sources, arguments
+from lifecycle.train.tables import show_metrics
+from lifecycle.train.trainer_options import TrainerOptions
+
+if TYPE_CHECKING:
+    from lifecycle.train.callbacks.base import Callback
 
 
-class Trainer:
+class Trainer(TrainerOptions):
     """Fits, validates, tests and predicts with a `Module`, on one device.
 
-    Args:
-        max_epochs: Epochs of a fit, those before a resume included.
-        callbacks: Whose hooks run, in this order.
-        logger: Where numbers go; False or None for nowhere.
-        log_every_n_steps: How often numbers of single steps go there.
-        enable_checkpointing: Add a `ModelCheckpoint` when `callbacks` holds none.
-        enable_progress_bar: Show how far a fit is.
-        default_root_dir: Where checkpoints go; by default the current folder.
-        limit_train_batches: A number of batches, or as a float a fraction of them.
-        limit_val_batches: Likewise for validation.
-        limit_test_batches: Likewise for the test.
-        limit_predict_batches: Likewise for prediction.
-        check_val_every_n_epoch: Validate at the end of every n-th epoch.
-        accumulate_grad_batches: Batches for each optimizer step.
-        gradient_clip_val: The greatest norm of all gradients together.
-        deterministic: Use only operations whose result does not vary between runs.
+    Its arguments are those of `lifecycle.train.trainer_options.TrainerOptions`.
     """
 
-    def __init__(
-        self,
-        *,
-        max_epochs: int = 1000,
-        callbacks: Callback | Sequence[Callback] | None = None,
-        logger: Tracker | bool | None = None,
-        log_every_n_steps: int = 50,
-        enable_checkpointing: bool = True,
-        enable_progress_bar: bool = True,
-        default_root_dir: str | Path | None = None,
-        limit_train_batches: Limit = 1.0,
-        limit_val_batches: Limit = 1.0,
-        limit_test_batches: Limit = 1.0,
-        limit_predict_batches: Limit = 1.0,
-        check_val_every_n_epoch: int = 1,
-        accumulate_grad_batches: int = 1,
-        gradient_clip_val: float | None = None,
-        deterministic: bool = False,
-    ) -> None:
-        check_counts(
-            max_epochs=max_epochs,
-            log_every_n_steps=log_every_n_steps,
-            check_val_every_n_epoch=check_val_every_n_epoch,
-            accumulate_grad_batches=accumulate_grad_batches,
-        )
-        self._limits = Limits(
-            train=limit_train_batches,
-            val=limit_val_batches,
-            test=limit_test_batches,
-            predict=limit_predict_batches,
-        )
-        self.max_epochs = max_epochs
-        self.logger: Tracker = logger if logger and logger is not True else NullTracker()
-        self.default_root_dir = Path(default_root_dir or ".")
-        self.check_val_every_n_epoch = check_val_every_n_epoch
-        self.accumulate_grad_batches = accumulate_grad_batches
-        self.gradient_clip_val = gradient_clip_val
-        self.deterministic = deterministic
-        self.callbacks = with_defaults(callbacks, checkpoint=enable_checkpointing, bar=enable_progress_bar)
-        self.num_training_batches: int | None = None
-        self._state = FitState(log_every_n_steps=log_every_n_steps)
-        self._module: Module | None = None
-        self._optimization = Optimization(None)
-        self._seed = 0
+    # The four verbs
 
     def fit(
         self,
         model: Module,
-        train_dataloaders: Source = None,
-        val_dataloaders: Loader | None = None,
-        *,
+        train_dataloaders: object = None,
+        val_dataloaders: object = None,
         datamodule: DataModule | None = None,
         ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
     ) -> None:
         """Train.
 
         Args:
             model: What is trained.
-            train_dataloaders: What to train on, or a DataModule.
-            val_dataloaders: What to validate on; None validates nothing.
+            train_dataloaders: A loader to train on, several in a sequence or dictionary, or a DataModule.
+            val_dataloaders: What to validate on, a loader or several; None validates nothing.
             datamodule: Loaders in one object.
-            ckpt_path: Go on from a checkpoint: a path, or ``"last"`` for the newest of this trainer.
+            ckpt_path: Go on from a checkpoint: a path, ``"last"`` for the newest of this trainer (from the
+                start when there is none), or ``"best"``.
+            weights_only: Checkpoints are never unpickled, whatever this says.
         """
-        self._state = FitState(log_every_n_steps=self._state.log_every_n_steps)
-        self._seed = torch.initial_seed()
-        datamodule = data_of(train_dataloaders, datamodule)
-        with session(self, model, datamodule, "fit") as hooks:
-            loader, self.num_training_batches = self._limits.apply(
-                "train", loader_of(train_dataloaders, datamodule, "train_dataloader")
-            )
-            validate = self._validation(model, hooks, val_dataloaders, datamodule)
-            self._optimization = optimization(model.configure_optimizers())
-            if ckpt_path is not None:
-                self._resume(model, ckpt_path)
-            FitLoop(
-                model,
-                loader,
-                hooks,
-                self._optimization,
-                self._state,
-                num_batches=self.num_training_batches,
-                seed=self._seed,
-                max_epochs=self.max_epochs,
-                accumulate=self.accumulate_grad_batches,
-                clip_norm=self.gradient_clip_val,
-                validate=validate,
-                report=self._report,
-            ).run()
+        train, datamodule = arguments(train_dataloaders, datamodule)
+        module = self._take_on(model, datamodule, {"train": train, "val": val_dataloaders})
+        content = self._content(ckpt_path)
+        self._progress.begin()
+        with self._working("fit", module, datamodule, content) as hooks, self.interrupts.listening():
+            assert self._sources is not None
+            self._fitting = Fitting(self, module, hooks, self._sources, self._progress)
+            self._fitting.run(content)
 
     def validate(
         self,
         model: Module | None = None,
-        dataloaders: Source = None,
-        *,
+        dataloaders: object = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
         datamodule: DataModule | None = None,
+        weights_only: bool | None = None,
     ) -> list[dict[str, float]]:
-        """Metrics of ``validation_step`` over the validation split; of the last module if none is passed."""
-        return self._evaluate(model, dataloaders, datamodule, "validation")
+        """Metrics of ``validation_step``, for each loader; of the last module if none is passed."""
+        return self._score("validation", model, dataloaders, ckpt_path, verbose, datamodule)
 
     def test(
         self,
         model: Module | None = None,
-        dataloaders: Source = None,
-        *,
+        dataloaders: object = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
         datamodule: DataModule | None = None,
+        weights_only: bool | None = None,
     ) -> list[dict[str, float]]:
-        """Metrics of ``test_step`` over the test split; of the last module if none is passed."""
-        return self._evaluate(model, dataloaders, datamodule, "test")
+        """Metrics of ``test_step``, for each loader; of the last module if none is passed."""
+        return self._score("test", model, dataloaders, ckpt_path, verbose, datamodule)
 
     def predict(
         self,
         model: Module | None = None,
-        dataloaders: Source = None,
-        *,
+        dataloaders: object = None,
         datamodule: DataModule | None = None,
-    ) -> list[object]:
-        """Run ``predict_step``; returns what it gave for each batch."""
-        model, datamodule = self._given_or_last(model), data_of(dataloaders, datamodule)
-        with session(self, model, datamodule, "predict") as hooks:
-            loader = loader_of(dataloaders, datamodule, "predict_dataloader")
-            _, predictions = evaluate(model, hooks, self._limits.apply("predict", loader)[0], "predict")
-            hooks.call("on_predict_end")
-            return predictions
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Any] | None:
+        """Run ``predict_step``; returns what it gave for each batch, in a list for each loader if several."""
+        with self._evaluating("predict", model, dataloaders, ckpt_path, datamodule) as work:
+            work.keep = return_predictions is not False
+            work.run()
+            found = work.predictions
+        if return_predictions is False or not found:
+            return None
+        return found[0] if len(found) == 1 else cast("list[Any]", found)
 
-    def save_checkpoint(self, filepath: str | Path) -> None:
-        """Write the state of the fit at work, or of the last one, as a ``.ckpt``."""
-        module = self._given_or_last(None)
-        content = snapshot(module, self._optimization, self._state, self.callbacks, self._seed)
-        for callback in self.callbacks:
-            callback.on_save_checkpoint(self, module, content)
-        save_ckpt(Path(filepath), content)
+    def _score(
+        self,
+        kind: Kind,
+        model: Module | None,
+        dataloaders: object,
+        ckpt_path: str | Path | None,
+        verbose: bool,
+        datamodule: DataModule | None,
+    ) -> list[dict[str, float]]:
+        state, results = self._progress.state, self._progress.results
+        with self._evaluating(kind, model, dataloaders, ckpt_path, datamodule) as work:
+            found = [
+                as_floats(metrics)
+                for metrics in work.run(
+                    lambda all_of: results.report(all_of, step=state.stepped, epoch=state.epoch)
+                )
+            ]
+        if verbose:
+            show_metrics(found, kind)
+        return found
 
-    @property
-    def current_epoch(self) -> int:
-        """The epoch at work, from 0."""
-        return self._state.epoch
+    @contextmanager
+    def _evaluating(
+        self,
+        kind: Kind,
+        model: Module | None,
+        loaders: object,
+        ckpt_path: str | Path | None,
+        datamodule: DataModule | None,
+    ) -> Iterator[Evaluation]:
+        """A pass over the loaders of a split, set up and ready to run."""
+        given, datamodule = arguments(loaders, datamodule)
+        module = self._take_on(self._given_or_last(model), datamodule, {SPLITS[kind]: given})
+        if ckpt_path is None and model is None and self.checkpoint_callback is not None:
+            ckpt_path = self.checkpoint_callback.best_model_path or None
+        content = self._content(ckpt_path)
+        with self._working(kind, module, datamodule, content) as hooks:
+            self.report_hyperparameters(module)
+            module.zero_grad()
+            assert self._sources is not None
+            self._work = evaluation(self, module, hooks, self._sources, self._progress, kind)
+            yield self._work
 
-    @property
-    def global_step(self) -> int:
-        """Optimizer steps so far."""
-        return self._state.global_step
-
-    @property
-    def should_stop(self) -> bool:
-        """Set it to end training after the epoch at work."""
-        return self._state.should_stop
-
-    @should_stop.setter
-    def should_stop(self, value: bool) -> None:
-        self._state.should_stop = value
-
-    @property
-    def callback_metrics(self) -> Mapping[str, Tensor]:
-        """Everything logged, by name."""
-        return self._state.callback_metrics
-
-    @property
-    def progress_bar_metrics(self) -> Mapping[str, Tensor]:
-        """What was logged for the progress bar."""
-        return self._state.progress_bar_metrics
-
-    @property
-    def logged_metrics(self) -> Mapping[str, Tensor]:
-        """What was last sent to the logger."""
-        return self._state.logged_metrics
-
-    @property
-    def lightning_module(self) -> Module | None:
-        """The module at work, or the last that was."""
-        return self._module
-
-    @property
-    def optimizers(self) -> list[torch.optim.Optimizer]:
-        """The optimizer of the fit, in a list."""
-        return [self._optimization.optimizer] if self._optimization.optimizer else []
-
-    @property
-    def checkpoint_callback(self) -> ModelCheckpoint | None:
-        """The first `ModelCheckpoint`."""
-        return next((c for c in self.callbacks if isinstance(c, ModelCheckpoint)), None)
-
-    @property
-    def estimated_stepping_batches(self) -> int | float:
-        """Optimizer steps that the whole fit will take; infinite when the loader has no length."""
-        if self.num_training_batches is None:
-            return float("inf")
-        return -(-self.num_training_batches // self.accumulate_grad_batches) * self.max_epochs
-
-    def attach(self, module: Module) -> None:
-        """Take a module on: called when a verb begins."""
-        self._module, module.trainer = module, self
+    def _take_on(self, model: Any, datamodule: DataModule | None, given: Mapping[str, object]) -> Module:
+        """Learn which module and data are at work."""
+        model, self.compiled = unwrapped(model)
+        module = check_module(model)
+        module.trainer, self._module, self.datamodule = self, module, datamodule
+        self._sources = Sources(module, datamodule, given)
+        self.interrupts.save = self._save_interrupted
+        self._fitting = None
+        self._delivery = Delivery(self.loggers)
+        self._progress.results.clear()
+        self._progress.results.sink = self._delivery if self.loggers else None
+        self._progress.seed = torch.initial_seed()
+        self.callbacks = arranged(self.callbacks, module.configure_callbacks())
+        for callback in self.callbacks:  # Lightning's callbacks may call self.log too
+            for name in ("log", "log_dict"):
+                if not hasattr(type(callback), name):
+                    setattr(callback, name, getattr(module, name))
+        return module
 
     def _given_or_last(self, model: Module | None) -> Module:
-        module = model or self._module
+        module = self._module if model is None else model
         if module is None:
             raise UsageError("there is no module yet: pass one, or fit one first")
         return module
 
-    def _validation(
-        self, model: Module, hooks: Hooks, loaders: Loader | None, datamodule: DataModule | None
-    ) -> Callable[[], None]:
-        """What the fit loop calls at the end of an epoch."""
-        wanted = loaders is not None or (datamodule is not None and has_loader(datamodule, "val_dataloader"))
-        if not wanted or type(model).validation_step is Module.validation_step:
-            return lambda: None
-        loader, num_batches = self._limits.apply("val", loader_of(loaders, datamodule, "val_dataloader"))
-        if num_batches == 0:
-            return lambda: None
+    @contextmanager
+    def _working(
+        self, verb: str, module: Module, datamodule: DataModule | None, content: Mapping[str, Any] | None
+    ) -> Iterator[Hooks]:
+        self._verb = verb
+        with self.doing(verb), session(self, module, datamodule, verb, content) as hooks:
+            yield hooks
 
-        def validate() -> None:
-            if (self._state.epoch + 1) % self.check_val_every_n_epoch == 0:
-                self._pass(model, hooks, loader, "validation")
+    @contextmanager
+    def doing(self, stage: str) -> Iterator[None]:
+        """Say what is at work for a while: a verb, ``validation`` or ``sanity_check``."""
+        before, self._stage = self._stage, stage
+        try:
+            yield
+        finally:
+            self._stage = before
 
-        return validate
+    @property
+    def predict_batch_indices(self) -> list[list[Any]]:
+        """For each loader of a prediction, which samples each batch consists of, as far as it was read."""
+        return [] if self._work is None else [list(feed.indices) for feed in self._work.feeds]
 
-    def _evaluate(
-        self, model: Module | None, loaders: Source, datamodule: DataModule | None, kind: Kind
-    ) -> list[dict[str, float]]:
-        model, datamodule = self._given_or_last(model), data_of(loaders, datamodule)
-        short = "val" if kind == "validation" else kind
-        stage = "validate" if kind == "validation" else kind
-        with session(self, model, datamodule, stage) as hooks:
-            loader, _ = self._limits.apply(short, loader_of(loaders, datamodule, f"{short}_dataloader"))
-            return [as_floats(self._pass(model, hooks, loader, kind))]
-
-    def _pass(self, model: Module, hooks: Hooks, loader: Loader, kind: Kind) -> dict[str, Tensor]:
-        """One evaluation: metrics are shown and reported before its last hook."""
-        reduced, _ = evaluate(model, hooks, loader, kind)
-        self._report(self._state.show(reduced))
-        hooks.call(f"on_{kind}_end")
-        return {called: value for entry, name, value in reduced for called in (entry.name, name)}
-
-    def _report(self, metrics: Mapping[str, Tensor]) -> None:
-        self._state.logged_metrics.update(metrics)
-        if metrics and not isinstance(self.logger, NullTracker):
-            self.logger.log_metrics(
-                as_floats(metrics) | {"epoch": float(self.current_epoch)}, step=self.global_step
+    def reload_dataloaders(self) -> None:
+        """Have the verb at work ask for its loaders anew: their batch size has changed, say."""
+        if self._fitting is not None:
+            self._fitting.reload()
+        elif self._work is not None and self._sources is not None:
+            work = self._work
+            anew = evaluation(
+                self, work.module, work.hooks, self._sources, self._progress, work.kind, anew=True
             )
+            work.feeds = anew.feeds
 
-    def _resume(self, model: Module, ckpt_path: str | Path) -> None:
-        path = Path(ckpt_path)
-        if ckpt_path == "last":
-            newest = self.checkpoint_callback.newest() if self.checkpoint_callback else None
-            if newest is None:
-                return
-            path = newest
-        content = load_ckpt(path)
+    def note_batches(self, split: str, counts: list[int | float]) -> None:
+        """Remember how many batches each loader of a split has."""
+        self._num_batches[split] = counts
+
+    def report_hyperparameters(self, module: Module) -> None:
+        """Send what the module and its data were made with to the loggers."""
+        if not self.enable_autolog_hparams or not self.loggers:
+            return
+        owners = [owner for owner in (module, self.datamodule) if owner is not None]
+        if wanted := [owner.hparams_initial for owner in owners if owner._log_hyperparams]:
+            self._delivery.hyperparameters(merged(*wanted))
+        self._delivery.graph(module)
+
+    def finish(self, status: str) -> None:
+        """End a verb: wait for what is being written, and for the loggers."""
+        try:
+            self.writer.wait()
+        finally:
+            self._delivery.finalize(status)
+
+    def log_metrics(self, metrics: Mapping[str, Tensor | float], step: int | None = None) -> None:
+        """Send numbers to all loggers; one that fails does not end the fit.
+
+        Args:
+            metrics: Numbers by name.
+            step: By default that of the batch at work.
+        """
+        self._delivery.metrics(metrics, self.batch_step if step is None else step)
+
+    def after_save_checkpoint(self, callback: Callback) -> None:
+        """Tell the loggers of a checkpoint that is whole."""
+        self._delivery.after_save_checkpoint(callback)
+
+    # Checkpoints
+
+    def _content(self, ckpt_path: str | Path | None) -> dict[str, object] | None:
+        """What a checkpoint holds: of a path, of the best or of the last one."""
+        path = chosen_checkpoint(ckpt_path, self)
+        if path is None:
+            return None
+        self.ckpt_path = str(path)
+        return load_ckpt(path)
+
+    def save_checkpoint(
+        self,
+        filepath: str | Path,
+        weights_only: bool | None = None,
+        storage_options: object = None,
+        *,
+        wait: bool = True,
+        removes: Sequence[Path] = (),
+        link: Path | None = None,
+    ) -> None:
+        """Write the state of the fit at work, or of the last one, as a ``.ckpt``.
+
+        Args:
+            filepath: Where.
+            weights_only: Leave out what only a resumed fit needs.
+            storage_options: Not used.
+            wait: Return when the file is there; otherwise it is written beside training.
+            removes: Older files that are removed once it is there.
+            link: A link that is then made to lead to it.
+        """
+        content = self.dump_checkpoint(weights_only=bool(weights_only))
+        self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait)
+
+    def _save_interrupted(self) -> None:
+        """Save before an interrupted fit ends, if it saves at all."""
+        if (
+            self._stage != "sanity_check"
+            and self._fitting is not None
+            and self.checkpoint_callback is not None
+        ):
+            folder = Path(self.checkpoint_callback.dirpath)
+            self.save_checkpoint(folder / "interrupted.ckpt")
+
+    def dump_checkpoint(self, *, weights_only: bool = False) -> dict[str, object]:
+        """What `save_checkpoint` writes."""
+        module = self._given_or_last(None)
+        if self._fitting is not None:
+            self._fitting.check_losses()
+        content = snapshot(module, self._progress, self.callbacks, self.datamodule, weights_only=weights_only)
+        if not weights_only:
+            for callback in self.callbacks:
+                callback.on_save_checkpoint(self, module, content)
+        module.on_save_checkpoint(content)
+        return content
+
+    def restore(self, content: Mapping[str, Any]) -> None:
+        """Give module, data and callbacks what a checkpoint holds for them: called when they are set up."""
+        module = self._given_or_last(None)
+        module.on_load_checkpoint(dict(content))
+        restore_module(content, module)
+        if self.datamodule is not None:
+            key = type(self.datamodule).__qualname__
+            if key in content:
+                self.datamodule.load_state_dict(content[key])
         for callback in self.callbacks:
-            callback.on_load_checkpoint(self, model, content)
-        self._seed = restore(content, model, self._optimization, self._state, self.callbacks)
+            callback.on_load_checkpoint(self, module, dict(content))
+        restore_callbacks(content, self.callbacks)
+
+    # For modules and callbacks
+
+    @property
+    def estimated_stepping_batches(self) -> int | float:
+        """Optimizer steps that the whole fit will take; infinite when nothing ends it."""
+        if self._fitting is not None:
+            self._fitting.training_feed()
+        plan = self.fit_loop
+        most = float("inf") if plan.max_steps == -1 else plan.max_steps
+        if plan.max_epochs is None or plan.num_batches is None:
+            return most
+        return min(-(-plan.num_batches // plan.accumulate) * max(plan.max_epochs, 1), most)
+
+    def optimizers_for_module(self, *, wrapped: bool) -> list[Any]:
+        """The optimizers as a module steps them, or as they are."""
+        if wrapped and self._fitting is not None:
+            return list(self._fitting.wrapped)
+        return self.optimizers
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of a loss in manual optimization, with the hooks around."""
+        if self._fitting is None:
+            raise UsageError("manual_backward works during a fit")
+        self._fitting.backward(loss, *args, **kwargs)
+
+    def print(self, *args: object, **options: Any) -> None:
+        """Print a line above the progress bar."""
+        bar = self.progress_bar_callback
+        if bar is None:
+            print(*args, **options)
+        else:
+            bar.print(*args, **options)
+
+    @contextmanager
+    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Make modules on the device and in the types of this trainer."""
+        with self.device, self.precision_plugin.init_context():
+            yield

@@ -105,6 +105,7 @@ def _new_bar(total: int) -> tuple[RichProgress, TaskID]:
         TimeRemainingColumn(compact=True),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # what a script prints into a file belongs there
     )
     bar.start()
     return bar, bar.add_task("", total=total)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import lifecycle
 from lifecycle.core.budget import check_budget
@@ -21,24 +25,62 @@ if TYPE_CHECKING:
     from lifecycle.train.data import DataModule
     from lifecycle.train.module import Module
 
-TRAINER = Reference("lifecycle.train.trainer:Trainer")
-OWNED = ("enable_checkpointing", "enable_progress_bar")  # decided by the stage
+TRAINER = Reference("lifecycle.train.trainer_options:TrainerOptions")
+# Decided by the stage, objects that a file cannot hold, and modes in which nothing comes out.
+OWNED = (
+    "barebones",
+    "callbacks",
+    "default_root_dir",
+    "enable_autolog_hparams",
+    "enable_checkpointing",
+    "enable_model_summary",
+    "enable_progress_bar",
+    "fast_dev_run",
+    "logger",
+    "model_registry",
+    "plugins",
+)
+# The least value of what counts something, where it is not 1.
+LEAST = {
+    "log_every_n_steps": 0,
+    "max_steps": -1,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "num_sanity_val_steps": -1,
+    "reload_dataloaders_every_n_epochs": 0,
+}
 
 
 def trainer_options() -> dict[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
-    from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
-
-    # By annotation, as text. Callbacks and loggers are objects, which a file cannot hold; what is a whole
-    # number counts something: epochs, steps, batches.
-    plain: dict[str, object] = {
-        "int": PositiveInt,
-        "bool": bool,
-        "float | None": NonNegativeFloat | None,
-        "Limit": NonNegativeInt | Annotated[float, Field(ge=0, le=1)],
-    }
     found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
-    return {name: plain[text] for name, text in found.items() if text in plain and name not in OWNED}
+    return {name: _type_of(name, text) for name, text in found.items() if name not in OWNED}
+
+
+def _type_of(name: str, annotation: str) -> object:
+    """The type of an argument, checked by pydantic, from what its annotation says."""
+    from pydantic import Field, NonNegativeFloat, NonNegativeInt
+
+    whole = Annotated[int, Field(ge=LEAST.get(name, 1))]
+    limit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
+    kinds: dict[str, object] = {
+        "int": whole,
+        "bool": bool,
+        "float": NonNegativeFloat,
+        "str": str,
+        "object": str,  # a name stands for the object
+        "list[int]": list[int],
+        "Limit": limit,
+        "Duration": str | dict[str, int],
+        "Profiler": str,
+        "None": None,
+    }
+    parts = [part.strip() for part in re.split(r"\|(?![^\[]*\])", annotation)]
+    return reduce(or_, (_literal(part) if "Literal" in part else kinds[part] for part in parts))
+
+
+def _literal(text: str) -> object:
+    return Literal[ast.literal_eval(text.removeprefix("Literal").replace("[", "(").replace("]", ",)"))]
 
 
 def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
@@ -95,22 +137,29 @@ def fit(
     from lifecycle.train.checkpoint import load_ckpt
     from lifecycle.train.trainer import Trainer
 
-    keep = ModelCheckpoint(folder, monitor=context.budget.metric, mode=context.budget.mode)
+    keep = ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor=context.budget.metric,
+        mode=context.budget.mode,
+        save_last=True,
+        enable_version_counter=False,
+    )
     trainer = Trainer(
         **{"deterministic": True, **options, **_last_epoch_validated(options)},
         callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep],
         logger=context.tracker,
         default_root_dir=folder,
+        enable_model_summary=False,
     )
-    last = folder / "last.ckpt"
-    trainer.fit(module, datamodule=data_of(context), ckpt_path=last if resume and last.is_file() else None)
+    trainer.fit(module, datamodule=data_of(context), ckpt_path="last" if resume else None)
     module.load_state_dict(load_ckpt(folder / "best.ckpt")["state_dict"])  # type: ignore[arg-type]
 
 
 def _last_epoch_validated(options: Mapping[str, Any]) -> dict[str, Any]:
     """Fine-tuning inherits how often training validates, and may have fewer epochs than that."""
-    every, epochs = options.get("check_val_every_n_epoch", 1), options.get("max_epochs", 1000)
-    return {"check_val_every_n_epoch": min(every, epochs)}
+    every, epochs = options.get("check_val_every_n_epoch", 1), options.get("max_epochs") or 1000
+    return {} if every is None or epochs < 1 else {"check_val_every_n_epoch": min(every, epochs)}
 
 
 def set_learning_rate(module: Module, lr: float | None) -> None:
@@ -148,8 +197,11 @@ def measure(module: Module, context: Context) -> dict[str, float]:
     """
     from lifecycle.train.trainer import Trainer
 
-    trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    metrics = trainer.validate(module, datamodule=data_of(context))[0]
+    trainer = Trainer(
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.validate(module, datamodule=data_of(context), verbose=False)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise LifecycleError(

@@ -45,10 +45,14 @@ def record_inputs(module: Module, context: Context, split: str, *, batches: int)
     data.setup("fit")
     loader = getattr(data, f"{split}_dataloader")()
     trainer = Trainer(
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, limit_val_batches=batches
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=batches,
     )
     with with_forward(module, record):
-        trainer.validate(module, loader)
+        trainer.validate(module, loader, verbose=False)
     if not seen:
         raise UsageError(
             f"{type(module).__name__}.validation_step never calls forward: call self(inputs) in it"

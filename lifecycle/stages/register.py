@@ -13,7 +13,7 @@ from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.stage import Context, Stage
 from lifecycle.stages.facts import facts_of
-from lifecycle.train.loggers.mlflow import MLFlowLogger
+from lifecycle.train.loggers.mlflow_run import MLFlowRun
 
 RESERVED = ("champion", "previous", "latest")
 
@@ -71,8 +71,8 @@ class Register(Stage):
         return found is not None and (found.number, found.digest) == (content["number"], content["digest"])
 
 
-def _writer(context: Context) -> MLFlowLogger:
-    if not isinstance(context.tracker, MLFlowLogger):
+def _writer(context: Context) -> MLFlowRun:
+    if not isinstance(context.tracker, MLFlowRun):
         raise LifecycleError(
             "register needs MLflow: its tracker writes nowhere", hint="Run it through a pipeline."
         )

@@ -107,11 +107,16 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     module = open_checkpoint(checkpoint)
     forward = FileForward(module, open_model(bundle, "onnx"))
     trainer = Trainer(
-        callbacks=_Watch(forward), logger=False, enable_checkpointing=False, enable_progress_bar=False
+        callbacks=_Watch(forward),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
     cost = count_cost(module, example_inputs(module))
     with with_forward(module, forward):
-        metrics = trainer.test(module, datamodule=data_of(context))[0]
+        trainer.test(module, datamodule=data_of(context), verbose=False)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     file = bundle.file("model.onnx")
     return Score(
         metrics=metrics | asdict(cost) | {"size_bytes": float(file.stat().st_size)},

@@ -23,7 +23,11 @@ def refused(ended: Ended) -> str:
             "nmae:",
             "pipeline.yaml:1: unknown key 'nmae': did you mean 'name'? Allowed: budget, data, data_args, ",
         ),
-        ("max_epochs", "max_epoch", "did you mean 'max_epochs'? Allowed: accumulate_grad_batches, "),
+        (
+            "max_epochs",
+            "max_epoch",
+            "did you mean 'max_epochs'? Allowed: accelerator, accumulate_grad_batches, ",
+        ),
         ("max_epochs: 1", "max_epochs: one", "trainer.max_epochs is 'one': Input should be a valid integer"),
         ("width", "widht", "model.py:Net takes no argument 'widht': did you mean 'width'? Allowed: width"),
         ("py:Net", "py:Nett", "model.py defines no class 'Nett': did you mean 'Net'? Allowed: Net"),

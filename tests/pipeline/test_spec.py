@@ -143,7 +143,7 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         ),
         (
             HEAD + "train: {trainer: {max_epoch: 3}}\n",
-            "did you mean 'max_epochs'? Allowed: accumulate_grad_batches, ",
+            "did you mean 'max_epochs'? Allowed: accelerator, accumulate_grad_batches, ",
         ),
         (
             HEAD + "train: {trainer: {max_epochs: many}}\n",
@@ -151,7 +151,7 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         ),
         (
             HEAD + "train: {trainer: {max_epochs: 0}}\n",
-            "trainer.max_epochs is 0: Input should be greater than 0",
+            "trainer.max_epochs is 0: Input should be greater than or equal to 1",
         ),
         (HEAD + "train: 3\n", "pipeline.yaml:4: 'train' is 3"),
         (

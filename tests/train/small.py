@@ -90,9 +90,10 @@ class Recorder:
 
 def quiet(**options: Any) -> pl.Trainer:
     """A trainer that writes and shows nothing unless told to."""
-    return pl.Trainer(
-        **{"enable_checkpointing": False, "enable_progress_bar": False, "max_epochs": 1, **options}
+    silent = dict.fromkeys(
+        ("enable_checkpointing", "enable_model_summary", "enable_progress_bar", "logger"), False
     )
+    return pl.Trainer(**{**silent, "max_epochs": 1, **options})
 
 
 def seeded(module: type[Regression] = Regression, **arguments: Any) -> Any:

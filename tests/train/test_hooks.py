@@ -1,4 +1,4 @@
-"""The order of hooks, written down from PyTorch Lightning 2.6 and compared as a whole."""
+"""The order of hooks to the letter, arguments included, as PyTorch Lightning 2.6.6 has it."""
 
 from __future__ import annotations
 
@@ -7,171 +7,201 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import lifecycle as pl
 from lifecycle.train.hooks import MODULE_AND_CALLBACK_HOOKS
+from tests.train.hook_order import (
+    BEGIN,
+    CLEAR,
+    END,
+    FIT_END,
+    FIT_START,
+    GRADIENTS,
+    LOADERS,
+    OPTIMIZE,
+    SCHEDULE,
+    SET_UP,
+    STEP,
+    TRAIN_START,
+    UPDATE,
+    WHOLE,
+    batch,
+    epoch,
+    evaluation,
+    validation,
+)
+from tests.train.hook_record import Recorded, expanded
 from tests.train.small import Plain, loader, quiet
 
-# "c" the callback, "m" the module, "d" the data module.
-FIT = """
-d.prepare_data  d.setup:fit  c.setup:fit  m.setup:fit
-m.configure_optimizers
-c.on_fit_start  m.on_fit_start
-c.on_train_start  m.on_train_start
-c.on_train_epoch_start  m.on_train_epoch_start
 
-c.on_train_batch_start:0  m.on_train_batch_start:0
-m.training_step:0
-c.on_before_zero_grad  m.on_before_zero_grad
-c.on_before_backward  m.on_before_backward
-c.on_after_backward  m.on_after_backward
-c.on_train_batch_end:0  m.on_train_batch_end:0
-
-c.on_train_batch_start:1  m.on_train_batch_start:1
-m.training_step:1
-c.on_before_backward  m.on_before_backward
-c.on_after_backward  m.on_after_backward
-c.on_before_optimizer_step  m.on_before_optimizer_step
-c.on_train_batch_end:1  m.on_train_batch_end:1
-
-c.on_train_batch_start:2  m.on_train_batch_start:2
-m.training_step:2
-c.on_before_zero_grad  m.on_before_zero_grad
-c.on_before_backward  m.on_before_backward
-c.on_after_backward  m.on_after_backward
-c.on_before_optimizer_step  m.on_before_optimizer_step
-c.on_train_batch_end:2  m.on_train_batch_end:2
-
-c.on_validation_start  m.on_validation_start
-c.on_validation_epoch_start  m.on_validation_epoch_start
-c.on_validation_batch_start:0  m.on_validation_batch_start:0
-m.validation_step:0
-c.on_validation_batch_end:0  m.on_validation_batch_end:0
-c.on_validation_batch_start:1  m.on_validation_batch_start:1
-m.validation_step:1
-c.on_validation_batch_end:1  m.on_validation_batch_end:1
-c.on_validation_epoch_end  m.on_validation_epoch_end
-c.on_validation_end  m.on_validation_end
-
-c.on_train_epoch_end  m.on_train_epoch_end
-c.on_train_end  m.on_train_end
-c.on_fit_end  m.on_fit_end
-d.teardown:fit  c.teardown:fit  m.teardown:fit
-"""
-EVALUATE = """
-d.prepare_data  d.setup:{stage}  c.setup:{stage}  m.setup:{stage}
-c.on_{kind}_start  m.on_{kind}_start
-c.on_{kind}_epoch_start  m.on_{kind}_epoch_start
-c.on_{kind}_batch_start:0  m.on_{kind}_batch_start:0
-m.{kind}_step:0
-c.on_{kind}_batch_end:0  m.on_{kind}_batch_end:0
-c.on_{kind}_batch_start:1  m.on_{kind}_batch_start:1
-m.{kind}_step:1
-c.on_{kind}_batch_end:1  m.on_{kind}_batch_end:1
-c.on_{kind}_epoch_end  m.on_{kind}_epoch_end
-c.on_{kind}_end  m.on_{kind}_end
-d.teardown:{stage}  c.teardown:{stage}  m.teardown:{stage}
-"""
-STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+def test_a_fit() -> None:
+    assert Recorded().fit() == expanded(WHOLE)
 
 
-def recording(base: type, owner: str, names: tuple[str, ...], record: list[str]) -> type:
-    """A subclass whose hooks write down their name, and the stage or index of the batch that they are given."""
+def test_the_module_may_bring_the_loaders() -> None:
+    fitted = WHOLE.replace("d.prepare_data ", "").replace("d.setup(stage=fit) ", "")
+    fitted = fitted.replace("d.teardown(stage=fit) ", "").replace("d.", "m.")
+    assert Recorded(datamodule=False).fit() == expanded(fitted)
+
+
+def test_a_fit_after_a_short_validation() -> None:
+    start = SET_UP + FIT_START + "c.on_sanity_check_start d.val_dataloader "
+    start += evaluation("validation") + "c.on_sanity_check_end d.train_dataloader " + TRAIN_START
+    recorded = Recorded(evaluated=3)
+    assert recorded.fit(num_sanity_val_steps=1) == expanded(
+        start + epoch(0, check=validation(batches=3)) + "cm.on_train_end " + FIT_END
+    )
+
+
+def test_several_epochs_of_which_one_validates() -> None:
+    """Loaders to validate with are asked for when they are needed."""
+    found = Recorded().fit(max_epochs=3, check_val_every_n_epoch=2)
+    validated = validation().replace("m.zero_grad ", "m.zero_grad d.val_dataloader ", 1)
+    assert found == expanded(
+        SET_UP
+        + FIT_START
+        + "d.train_dataloader "
+        + TRAIN_START
+        + epoch(0, check="")
+        + epoch(1, check=validated)
+        + epoch(2, check="")
+        + "cm.on_train_end "
+        + FIT_END
+    )
+
+
+def test_validation_within_an_epoch() -> None:
+    """A schedule of epochs steps before the last validation."""
+    found = "cm.on_train_epoch_start "
+    for index in range(5):
+        found += batch(0, index, last=index == 4) + (validation() if index in (1, 3) else "")
+    found += "cm.on_train_epoch_end cm.on_train_end "
+    calls = Recorded(train=5).fit(val_check_interval=2)
+    assert calls == expanded(SET_UP + FIT_START + LOADERS + TRAIN_START + found + FIT_END)
+
+
+def test_accumulated_gradients() -> None:
+    """The first batch of a window clears gradients, its last one steps; the last window is shorter."""
+    first = BEGIN + STEP + CLEAR + GRADIENTS + END
+    second = BEGIN + "m.optimizer_step({e},{i},opt,fn) " + STEP + GRADIENTS + UPDATE + SCHEDULE + END
+    third = BEGIN + OPTIMIZE + SCHEDULE * 2 + END
+    batches = "".join(
+        text.format(e=0, i=index, clip=None, by=None, o="d")
+        for index, text in enumerate((first, second, third))
+    )
+    assert Recorded(train=3).fit(accumulate_grad_batches=2) == expanded(
+        SET_UP
+        + FIT_START
+        + LOADERS
+        + TRAIN_START
+        + "cm.on_train_epoch_start "
+        + batches
+        + validation()
+        + "cm.on_train_epoch_end cm.on_train_end "
+        + FIT_END
+    )
+
+
+def test_clipping_is_told_by_name() -> None:
+    calls = Recorded(train=1).fit(gradient_clip_val=0.5, gradient_clip_algorithm="value", limit_val_batches=0)
+    told = "m.configure_gradient_clipping(opt,gradient_clip_val=0.5,gradient_clip_algorithm=value)"
+    assert [call for call in calls if "clipping" in call] == [told]
+
+
+def test_manual_optimization() -> None:
+    """Clearing gradients, clipping and schedules are the module's own affair."""
+    manual = BEGIN + STEP + GRADIENTS + "cm.on_before_optimizer_step(opt) cm.on_train_batch_end({{}},B,{i}) "
+    batches = "".join(manual.format(i=index, o="d") for index in range(2))
+    assert Recorded(automatic=False).fit() == expanded(
+        SET_UP
+        + FIT_START
+        + LOADERS
+        + TRAIN_START
+        + "cm.on_train_epoch_start "
+        + batches
+        + validation()
+        + "cm.on_train_epoch_end cm.on_train_end "
+        + FIT_END
+    )
+
+
+def test_several_loaders_to_validate_with() -> None:
+    found = SET_UP + FIT_START + LOADERS + TRAIN_START
+    found += epoch(0, check=validation(batches=2, loaders=2)) + "cm.on_train_end " + FIT_END
+    assert Recorded(loaders=2, evaluated=2).fit() == expanded(found)
+
+
+def test_without_validation() -> None:
+    found = SET_UP + FIT_START + "d.train_dataloader " + TRAIN_START + epoch(0, check="") + "cm.on_train_end "
+    assert Recorded().fit(limit_val_batches=0, num_sanity_val_steps=2) == expanded(found + FIT_END)
+
+
+def test_steps_that_end_within_an_epoch() -> None:
+    found = SET_UP + FIT_START + LOADERS + TRAIN_START + "cm.on_train_epoch_start "
+    found += batch(0, 0, last=False) + "cm.on_train_epoch_end cm.on_train_end " + FIT_END
+    assert Recorded().fit(max_epochs=-1, max_steps=1) == expanded(found)
+
+
+@pytest.mark.parametrize("limit", [{"max_epochs": 0}, {"max_steps": 0}])
+def test_nothing_to_train(limit: dict[str, int]) -> None:
+    assert Recorded().fit(**limit) == expanded(SET_UP + FIT_START + "d.train_dataloader " + FIT_END)
+
+
+def test_no_batches_to_train_on() -> None:
+    assert Recorded().fit(limit_train_batches=0) == expanded(SET_UP + FIT_START + FIT_END)
+
+
+def test_loaders_that_are_asked_for_anew() -> None:
+    again = validation().replace("m.zero_grad ", "m.zero_grad d.val_dataloader ", 1)
+    second = "d.train_dataloader " + epoch(1, check=again)
+    assert Recorded().fit(max_epochs=2, reload_dataloaders_every_n_epochs=1) == expanded(
+        SET_UP + FIT_START + LOADERS + TRAIN_START + epoch(0) + second + "cm.on_train_end " + FIT_END
+    )
+
+
+@pytest.mark.parametrize("loaders", [1, 2])
+@pytest.mark.parametrize("owner", ["d", "m"])
+@pytest.mark.parametrize(
+    ("verb", "kind", "split"),
+    [("validate", "validation", "val"), ("test", "test", "test"), ("predict", "predict", "predict")],
+)
+def test_a_pass_of_its_own(verb: str, kind: str, split: str, owner: str, loaders: int) -> None:
+    recorded = Recorded(loaders=loaders, evaluated=2, datamodule=owner == "d")
+    getattr(recorded.trainer(), verb)(recorded.module, datamodule=recorded.data)
+    words = "m.configure_callbacks d.prepare_data m.prepare_data "
+    words += f"d.setup(stage={verb}) cm.setup(stage={verb}) m.configure_model m.zero_grad "
+    words += f"{owner}.{split}_dataloader "
+    words += evaluation(kind, batches=2, loaders=loaders, owner=owner, back=kind != "predict")
+    words += f"d.teardown(stage={verb}) cm.teardown(stage={verb})"
+    told = expanded(words)
+    assert recorded.calls == [call for call in told if owner == "d" or not call.startswith("d.")]
+
+
+# Who is called
+
+
+def recording(base: type, owner: str, names: tuple[str, ...], record: list[str]) -> Any:
+    """A subclass whose hooks write down their owner and name."""
 
     def hook(name: str) -> Callable[..., None]:
-        def call(self: object, *given: object) -> None:
-            told = [str(argument) for argument in given if isinstance(argument, str | int)]
-            record.append(":".join([f"{owner}.{name}", *told]))
-
-        return call
+        return lambda *given, **named: record.append(f"{owner}.{name}")
 
     return type(f"Recording{base.__name__}", (base,), {name: hook(name) for name in names})
 
 
-@pytest.fixture
-def record() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def callback(record: list[str]) -> pl.Callback:
-    return recording(pl.Callback, "c", MODULE_AND_CALLBACK_HOOKS, record)()  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def module(record: list[str]) -> pl.Module:
-    class Trained(recording(pl.Module, "m", MODULE_AND_CALLBACK_HOOKS + STEPS[1:], record)):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(4, 1)
-
-        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-            record.append(f"m.training_step:{batch_idx}")
-            return self.layer(batch[0]).sum()  # type: ignore[no-any-return]
-
-        def configure_optimizers(self) -> object:
-            record.append("m.configure_optimizers")
-            return torch.optim.SGD(self.parameters(), lr=0.1)
-
-    return Trained()
-
-
-@pytest.fixture
-def data(record: list[str]) -> pl.DataModule:
-    class Data(recording(pl.DataModule, "d", ("prepare_data", "setup", "teardown"), record)):  # type: ignore[misc]
-        def train_dataloader(self) -> object:
-            return [[torch.ones(2, 4)]] * 3
-
-        def val_dataloader(self) -> object:
-            return [[torch.ones(2, 4)]] * 2
-
-        test_dataloader = predict_dataloader = val_dataloader
-
-    return Data()
-
-
-def test_a_fit_runs_hooks_in_lightnings_order(
-    record: list[str], callback: pl.Callback, module: pl.Module, data: pl.DataModule
-) -> None:
-    quiet(callbacks=callback, accumulate_grad_batches=2).fit(module, datamodule=data)
-    assert record == FIT.split()
-
-
-def test_every_epoch_runs_them_again(
-    record: list[str], callback: pl.Callback, module: pl.Module, data: pl.DataModule
-) -> None:
-    quiet(callbacks=callback, accumulate_grad_batches=2, max_epochs=3, check_val_every_n_epoch=2).fit(
-        module, datamodule=data
-    )
-    words = FIT.split()
-    epoch = words[words.index("c.on_train_epoch_start") : words.index("c.on_train_end")]
-    unvalidated = [word for word in epoch if "validation" not in word]
-    before, after = words[: words.index("c.on_train_epoch_start")], words[words.index("c.on_train_end") :]
-    assert record == [*before, *unvalidated, *epoch, *unvalidated, *after]
-
-
-@pytest.mark.parametrize(
-    ("verb", "kind"), [("validate", "validation"), ("test", "test"), ("predict", "predict")]
-)
-def test_a_pass_without_training_runs_hooks_in_lightnings_order(
-    record: list[str], callback: pl.Callback, module: pl.Module, data: pl.DataModule, verb: str, kind: str
-) -> None:
-    getattr(quiet(callbacks=callback), verb)(module, datamodule=data)
-    assert record == EVALUATE.format(stage=verb, kind=kind).split()
-
-
-def test_callbacks_run_in_the_order_given_and_those_that_save_end_the_epoch(
-    record: list[str], module: pl.Module, data: pl.DataModule
-) -> None:
+def test_callbacks_run_in_the_order_given_except_for_those_that_monitor_or_save() -> None:
+    record: list[str] = []
     hooks = ("on_train_epoch_start", "on_train_epoch_end")
-    saving = recording(pl.Callback, "saving", hooks, record)
-    saving.saves = True  # type: ignore[attr-defined]
+    monitoring, saving = (recording(pl.Callback, owner, hooks, record) for owner in ("monitors", "saves"))
+    monitoring.monitors = saving.saves = True
     others = [recording(pl.Callback, owner, hooks, record)() for owner in ("first", "second")]
-    quiet(callbacks=[saving(), *others]).fit(module, datamodule=data)
-    told = [word for word in record if word.endswith(hooks)]
-    owners = [word.partition(".")[0] for word in told]
-    assert owners == ["saving", "first", "second", "m", "first", "second", "m", "saving"]
+    module = recording(Plain, "module", hooks, record)()
+    quiet(callbacks=[saving(), monitoring(), *others], limit_train_batches=1).fit(module, loader())
+    assert [call.partition(".")[0] for call in record] == [
+        *("monitors", "first", "second", "saves", "module"),
+        *("first", "second", "saves", "module", "monitors"),
+    ]
 
 
 def test_a_hook_that_nobody_overrode_is_never_called(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +257,8 @@ class Outputs(Plain):
 
 def test_callbacks_are_given_trainer_module_and_what_the_hook_is_about() -> None:
     callback, module = Arguments(), Outputs()
-    trainer = quiet(callbacks=callback, limit_train_batches=3, limit_val_batches=1, accumulate_grad_batches=2)
+    options: dict[str, Any] = {"limit_train_batches": 3, "limit_val_batches": 1, "num_sanity_val_steps": 0}
+    trainer = quiet(callbacks=callback, accumulate_grad_batches=2, **options)
     trainer.fit(module, loader(), loader())
     given = callback.given
     assert all(call[:2] == (trainer, module) for calls in given.values() for call in calls)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from lifecycle.callbacks import ModelCheckpoint
+from lifecycle.core.errors import UsageError
+from lifecycle.train.hparams import arguments_from, checkpointed
 from tests.train.small import Plain, loader, quiet, same
 
 
@@ -84,22 +88,144 @@ def test_a_subclass_keeps_its_own_arguments_and_those_of_its_base(module: Base, 
     assert module.hparams == hparams
 
 
+class Chosen(Plain):
+    """Keeps some of its arguments."""
+
+    def __init__(self, width: int, lr: float = 0.2, note: str = "") -> None:
+        super().__init__()
+        self.hparams.clear()
+        self.save_hyperparameters("width", "lr")
+
+
+class Configured(Plain):
+    """Is given everything in one argument."""
+
+    def __init__(self, config: Any, extra: int = 0) -> None:
+        super().__init__()
+        self.hparams.clear()
+        self.save_hyperparameters(config)
+        self.layer = nn.Linear(self.hparams.width, 1)
+
+
+class Late(Plain):
+    """Keeps them in a method of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hparams.clear()
+        self.build(width + 1)
+
+    def build(self, other: int) -> None:
+        self.save_hyperparameters()
+
+
+def test_arguments_can_be_chosen_by_name() -> None:
+    assert Chosen(3, note="x").hparams == {"width": 3, "lr": 0.2}
+    assert Late(3).hparams == {"width": 3}
+
+
+@pytest.mark.parametrize("config", [{"width": 3, "lr": 0.5}, Namespace(width=3, lr=0.5)])
+def test_a_dictionary_or_namespace_can_be_kept(config: Any) -> None:
+    assert Configured(config).hparams == {"width": 3, "lr": 0.5}
+    assert checkpointed(Configured(config).hparams) == {
+        "hyper_parameters": {"width": 3, "lr": 0.5},
+        "hparams_name": "config",
+    }
+
+
+def test_what_is_given_is_added_to_what_was_kept_before() -> None:
+    class Twice(Plain):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.hparams.clear()
+            self.save_hyperparameters({"lr": 0.5, "note": "x"})
+            self.save_hyperparameters()
+            self.save_hyperparameters({})
+            self.save_hyperparameters({"lr": 0.6}, ignore=["note"])
+
+    assert Twice(3).hparams == {"lr": 0.6, "width": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ("widht",),
+            r"^save_hyperparameters\('widht'\): __init__ has no such argument; did you mean 'width'\?",
+        ),
+        (
+            (3,),
+            r"^save_hyperparameters\(\) got int: expected names of arguments, or one dictionary or namespace$",
+        ),
+        (({"a": 1}, {"b": 2}), r"^save_hyperparameters\(\) got dict, dict: expected names"),
+    ],
+)
+def test_other_things_are_refused(given: Any, message: str) -> None:
+    class Wrong(Plain):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.save_hyperparameters(*given)
+
+    with pytest.raises(UsageError, match=message):
+        Wrong(3)
+
+
+def test_entries_can_be_changed_and_what_was_kept_at_first_stays() -> None:
+    module = Kept(8, sizes=[1, 2])
+    module.hparams.width = 9
+    module.hparams["sizes"].append(3)
+    del module.hparams.depth
+    assert module.hparams == {"width": 9, "lr": 0.1, "sizes": [1, 2, 3]}
+    assert module.hparams_initial == {"width": 8, "depth": 2, "lr": 0.1, "sizes": [1, 2]}
+    with pytest.raises(AttributeError, match=r"^no hyperparameter 'depth'"):
+        del module.hparams.depth
+    again = pickle.loads(pickle.dumps(copy.deepcopy(module.hparams)))
+    assert type(again) is type(module.hparams) and again == module.hparams
+
+
+@pytest.mark.parametrize(
+    ("content", "overrides", "expected"),
+    [
+        ({"hyper_parameters": {"config": 1, "more": 2}}, {}, {"config": 1}),
+        ({"hyper_parameters": {"config": 1}}, {"extra": 5}, {"config": 1, "extra": 5}),
+        ({"hyper_parameters": {"config": 1}}, {"wrong": 5}, {"config": 1, "wrong": 5}),
+        ({}, {}, {}),
+        (
+            {"hyper_parameters": {"width": 3, "lr": 0.5}, "hparams_name": "config"},
+            {"lr": 0.7, "extra": 1},
+            {"config": {"width": 3, "lr": 0.7, "extra": 1}, "extra": 1},
+        ),
+        # A checkpoint of Lightning's says so when there was no such argument.
+        ({"hyper_parameters": {"config": 1}, "hparams_name": "kwargs"}, {}, {"config": 1}),
+    ],
+)
+def test_the_arguments_that_make_a_module_again(content: Any, overrides: Any, expected: Any) -> None:
+    assert arguments_from(content, Configured, overrides) == expected
+
+
+def checkpoint(module: Plain, folder: Path) -> Path:
+    """A checkpoint of the module after a fit."""
+    trainer = quiet()
+    trainer.fit(module, loader())
+    trainer.save_checkpoint(folder / "fitted.ckpt")
+    return folder / "fitted.ckpt"
+
+
 @pytest.mark.parametrize("made", [Base(width=5), Wide(3), WideToo(3)])
 def test_a_module_is_made_again_from_its_checkpoint(tmp_path: Path, made: Base) -> None:
-    quiet(callbacks=ModelCheckpoint(tmp_path)).fit(made, loader())
-    again = type(made).load_from_checkpoint(tmp_path / "last.ckpt")
+    again = type(made).load_from_checkpoint(checkpoint(made, tmp_path))
     assert type(again) is type(made)
     assert again.hparams == made.hparams
     assert same(again.state_dict(), made.state_dict())
 
 
 def test_what_is_passed_replaces_what_was_kept(tmp_path: Path) -> None:
-    quiet(callbacks=ModelCheckpoint(tmp_path)).fit(Base(width=5, lr=0.1), loader())
-    assert Base.load_from_checkpoint(tmp_path / "last.ckpt", lr=0.7).hparams == {"width": 5, "lr": 0.7}
+    path = checkpoint(Base(width=5, lr=0.1), tmp_path)
+    assert Base.load_from_checkpoint(path, lr=0.7).hparams == {"width": 5, "lr": 0.7}
     with pytest.raises(TypeError, match="unexpected keyword argument 'wdth'"):
-        Base.load_from_checkpoint(tmp_path / "last.ckpt", wdth=5)
-    with pytest.raises(RuntimeError, match=r"size mismatch for layer.weight"):
-        Base.load_from_checkpoint(tmp_path / "last.ckpt", width=6)
+        Base.load_from_checkpoint(path, wdth=5)
+    with pytest.raises(UsageError, match=r"layer.weight: 1×5 in the checkpoint, 1×6 in the module"):
+        Base.load_from_checkpoint(path, width=6)
 
 
 def test_a_module_that_kept_nothing_is_made_without_arguments(tmp_path: Path) -> None:
@@ -109,6 +235,5 @@ def test_a_module_that_kept_nothing_is_made_without_arguments(tmp_path: Path) ->
             self.hparams.clear()
 
     made: Any = Fixed()
-    quiet(callbacks=ModelCheckpoint(tmp_path)).fit(made, loader())
-    again: Any = Fixed.load_from_checkpoint(str(tmp_path / "last.ckpt"))
+    again: Any = Fixed.load_from_checkpoint(str(checkpoint(made, tmp_path)))
     assert torch.equal(again.net[0].weight, made.net[0].weight)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 import lifecycle as pl
 from lifecycle.train.seeding import seed_batch
-from tests.train.small import Plain, Regression, loader, quiet, same, samples, seeded
+from tests.train.small import Plain, Recorder, Regression, loader, quiet, same, samples, seeded
 
 EPOCHS = 3
 
@@ -162,9 +162,10 @@ def test_augmentation_of_the_loading_process_is_repeatable() -> None:
     assert len({float(batch.sum()) for batch in runs[0]}) == 8
 
 
-def stops(hook: str) -> pl.Callback:
+def stops(hook: str, *, epoch: int = 1, batch: int | None = None) -> pl.Callback:
     def stop(self: pl.Callback, trainer: pl.Trainer, pl_module: pl.Module, *given: object) -> None:
-        trainer.should_stop = trainer.current_epoch == 1
+        if trainer.current_epoch == epoch and (batch is None or given[-1] == batch):
+            trainer.should_stop = True
 
     return type("Stops", (pl.Callback,), {hook: stop})()  # type: ignore[no-any-return]
 
@@ -176,11 +177,66 @@ def test_a_fit_ends_after_the_epoch_in_which_it_is_told_to_stop(hook: str) -> No
     assert trainer.global_step == 2 * 6
 
 
-def test_a_stopped_trainer_can_fit_again() -> None:
-    trainer = quiet(max_epochs=2, callbacks=stops("on_train_epoch_end"))
-    for _ in range(2):
-        trainer.fit(Plain(), loader())
-        assert trainer.global_step == 2 * 6
+@pytest.mark.parametrize(
+    ("min_epochs", "min_steps", "steps"),
+    [(None, None, 3), (1, None, 6), (2, None, 12), (None, 5, 6), (None, 8, 8), (2, 8, 12), (1, 8, 8)],
+)
+def test_a_request_to_stop_within_an_epoch_waits_for_the_least_that_is_to_be_done(
+    min_epochs: int | None, min_steps: int | None, steps: int
+) -> None:
+    trainer = quiet(
+        max_epochs=5,
+        min_epochs=min_epochs,
+        min_steps=min_steps,
+        callbacks=stops("on_train_batch_end", epoch=0, batch=2),
+    )
+    trainer.fit(Plain(), loader())
+    assert trainer.global_step == steps
+    assert trainer.current_epoch == -(-steps // 6)
+
+
+def test_a_stopped_trainer_goes_on_when_it_fits_again() -> None:
+    trainer, module = quiet(max_epochs=5, callbacks=stops("on_train_epoch_end")), Plain()
+    trainer.fit(module, loader())
+    assert (trainer.current_epoch, trainer.global_step) == (2, 12)
+    trainer.fit(module, loader())
+    assert (trainer.current_epoch, trainer.global_step) == (5, 30)
+    trainer.fit(module, loader())
+    assert (trainer.current_epoch, trainer.global_step) == (5, 30)
+    trainer.fit_loop.max_epochs = 6
+    trainer.fit(module, loader())
+    assert (trainer.current_epoch, trainer.global_step) == (6, 36)
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs", "steps"),
+    [
+        ({"max_epochs": 0}, 0, 0),
+        ({"max_epochs": -1, "max_steps": 8}, 2, 8),
+        ({"max_epochs": None, "max_steps": 13}, 3, 13),
+        ({"max_epochs": 2, "max_steps": 100}, 2, 12),
+        ({"max_epochs": 3, "max_steps": 5, "accumulate_grad_batches": 4}, 3, 5),
+    ],
+)
+def test_a_fit_ends_with_its_epochs_or_its_steps(options: Any, epochs: int, steps: int) -> None:
+    trainer = quiet(**options)
+    trainer.fit(Plain(), loader())
+    assert (trainer.current_epoch, trainer.global_step) == (epochs, steps)
+
+
+def test_loggers_are_given_the_number_of_batches_that_stepped_before() -> None:
+    recorder = Recorder()
+    options = {"max_epochs": 2, "log_every_n_steps": 2, "accumulate_grad_batches": 2}
+    quiet(logger=recorder, **options).fit(Plain(), loader(), loader())
+    assert [(step, sorted(sent), sent["epoch"]) for step, sent in recorder.sent] == [
+        (1, ["epoch", "train_loss_step"], 0),
+        (2, ["epoch", "val_loss"], 0),
+        (2, ["epoch", "train_loss_epoch"], 0),
+        (3, ["epoch", "train_loss_step"], 1),
+        (5, ["epoch", "train_loss_step"], 1),
+        (5, ["epoch", "val_loss"], 1),
+        (5, ["epoch", "train_loss_epoch"], 1),
+    ]
 
 
 def returning(value: Callable[[Tensor], object]) -> Plain:
@@ -198,13 +254,13 @@ def test_a_step_may_return_a_dictionary_with_the_loss() -> None:
     assert same(fitted.state_dict(), expected.state_dict())
 
 
-def test_a_step_that_returns_none_is_skipped() -> None:
+def test_a_step_that_returns_none_changes_nothing_and_counts() -> None:
     module = returning(lambda loss: None)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     trainer = quiet()
     trainer.fit(module, loader())
     assert same(module.state_dict(), before)
-    assert trainer.global_step == 0
+    assert trainer.global_step == 6
 
 
 @pytest.mark.parametrize(
@@ -214,7 +270,10 @@ def test_a_step_that_returns_none_is_skipped() -> None:
             lambda loss: loss.item(),
             r"^training_step returned float; allowed: a tensor, a dictionary with 'loss', None$",
         ),
-        (lambda loss: {"los": loss}, r"^training_step returned a dictionary without 'loss'; it has: los$"),
+        (
+            lambda loss: {"los": loss},
+            r"^training_step returned a dictionary without a tensor 'loss'; it has: los$",
+        ),
     ],
 )
 def test_a_step_that_returns_something_else_is_refused(
@@ -232,8 +291,10 @@ def test_without_an_optimizer_nothing_is_trained() -> None:
     module = seeded(Frozen)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     trainer = quiet()
-    trainer.fit(module, loader())
+    with pytest.warns(UserWarning, match="^configure_optimizers returned None: this fit changes no weights$"):
+        trainer.fit(module, loader())
     assert same(module.state_dict(), before)
+    assert trainer.global_step == 6
     assert float(trainer.callback_metrics["train_loss"]) > 0
 
 
@@ -253,18 +314,18 @@ def test_parts_in_evaluation_mode_stay_so() -> None:
     assert seen == [(True, True, False)] * 2
 
 
-def test_a_module_in_evaluation_mode_is_put_into_training_mode() -> None:
+def test_a_module_in_evaluation_mode_is_left_in_it() -> None:
     seen = []
 
     class See(Plain):
         def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-            seen.append(all(part.training for part in self.modules()))
+            seen.append(any(part.training for part in self.modules()))
             return super().training_step(batch, batch_idx)
 
     module = See()
     module.eval()
     quiet(limit_train_batches=1).fit(module, loader())
-    assert seen == [True]
+    assert seen == [False]
 
 
 def test_samples_of_the_last_batch_weigh_as_the_others() -> None:

@@ -1,227 +1,294 @@
-"""What ``self.log`` reports; expected values are computed by hand from the batches."""
+"""What ``self.log`` reports, in all its combinations; expected values are computed by hand from the batches."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import lifecycle as pl
+from lifecycle.core.errors import UsageError
 from lifecycle.train.metrics import scalar
-from tests.train.small import Plain, Recorder, loader, quiet
+from tests.train.logged import MEAN, VALUES, Log, Logged, Logging, floats, logs, ten, value
+from tests.train.small import Plain, loader, quiet
 
-# Batches of 4, 4 and 2 samples; the values below are logged, one for each batch.
-VALUES = (1.0, 2.0, 6.0)
-WEIGHTED_MEAN = (4 * 1.0 + 4 * 2.0 + 2 * 6.0) / 10
-Log = Callable[[pl.Module, int], None]
-
-
-class Logging(Plain):
-    """Logs what it is told to, in the steps and hooks that it is told of."""
-
-    def __init__(self, **where: Log) -> None:
-        super().__init__()
-        self.where = where
-
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        self.write("train", batch_idx)
-        return self(batch[0]).sum()  # type: ignore[no-any-return]
-
-    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        self.write("val", batch_idx)
-
-    def write(self, where: str, index: int = 0) -> None:
-        if where in self.where:
-            self.where[where](self, index)
-
-    def on_train_start(self) -> None:
-        self.write("train_start")
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.write("train_batch_end", batch_idx)
-
-    def on_validation_epoch_end(self) -> None:
-        self.write("val_epoch_end")
-
-    def on_train_epoch_end(self) -> None:
-        self.write("train_epoch_end")
+# (on_step, on_epoch): what is reported, of each step and of the epoch.
+TRAINING = {
+    (None, None): (True, False),
+    (None, True): (True, True),
+    (None, False): (True, False),
+    (True, None): (True, False),
+    (True, True): (True, True),
+    (True, False): (True, False),
+    (False, True): (False, True),
+}
+SCORING = {
+    (None, None): (False, True),
+    (None, True): (False, True),
+    (True, None): (True, True),
+    (True, True): (True, True),
+    (True, False): (True, False),
+    (False, None): (False, True),
+    (False, True): (False, True),
+}
+BAR_AND_LOGGER = list(product((False, True), (None, True, False)))
 
 
-def logs(name: str = "x", **options: Any) -> Log:
-    return lambda module, index: module.log(name, torch.tensor(VALUES[index]), **options)
+def names(step: bool, epoch: bool) -> tuple[list[str], list[str]]:
+    """The names of a step's value and of the epoch's: they fork when there are both."""
+    if step and epoch:
+        return ["x_step"], ["x_epoch"]
+    return ["x"] * step, ["x"] * epoch
 
 
-def fit(
-    max_epochs: int = 1, *, callbacks: Any = None, every: int = 1, **where: Log
-) -> tuple[pl.Trainer, Recorder]:
-    """Train on 3 batches, validate on 3."""
-    recorder = Recorder()
-    trainer = quiet(
-        max_epochs=max_epochs,
-        limit_train_batches=3,
-        logger=recorder,
-        log_every_n_steps=every,
-        callbacks=callbacks,
+@pytest.mark.parametrize(("given", "reported"), TRAINING.items())
+@pytest.mark.parametrize(("bar", "logger"), BAR_AND_LOGGER)
+def test_what_a_training_step_reports(
+    given: tuple[bool | None, bool | None], reported: tuple[bool, bool], bar: bool, logger: bool | None
+) -> None:
+    step, epoch = names(*reported)
+    found = Logged(
+        Logging(logs(on_step=given[0], on_epoch=given[1], prog_bar=bar, logger=logger)), max_epochs=2
     )
-    split = torch.utils.data.DataLoader(torch.utils.data.Subset(loader().dataset, range(10)), 4)
-    trainer.fit(Logging(**where), split, split)
-    return trainer, recorder
+    both = dict.fromkeys(step, 6.0) | dict.fromkeys(epoch, MEAN)
+    assert found.callback == floats(both | {"x": MEAN if epoch else 6.0})
+    assert found.bar == (floats(both) if bar else {})
+    assert found.logged == ({} if logger is False else floats(both))
+    sent: list[tuple[int, dict[str, float]]] = []
+    for number in range(2):
+        sent += [
+            (3 * number + index, {name: VALUES[index], "epoch": number})
+            for index in range(3)
+            for name in step
+        ]
+        sent += [(3 * number + 2, {name: MEAN, "epoch": number}) for name in epoch]
+    told = [] if logger is False else sent
+    assert [(at, floats(numbers)) for at, numbers in found.sent] == [(at, floats(n)) for at, n in told]
 
 
-def floats(metrics: Any) -> dict[str, Any]:
-    return {name: pytest.approx(float(value)) for name, value in metrics.items()}
+@pytest.mark.parametrize(("given", "reported"), SCORING.items())
+@pytest.mark.parametrize(("bar", "logger"), BAR_AND_LOGGER)
+@pytest.mark.parametrize("verb", ["fit", "validate", "test"])
+def test_what_a_step_that_scores_reports(
+    given: tuple[bool | None, bool | None],
+    reported: tuple[bool, bool],
+    bar: bool,
+    logger: bool | None,
+    verb: str,
+) -> None:
+    """Its single steps are counted on their own, over epochs, and callbacks see only the epoch's value."""
+    step, epoch = names(*reported)
+    score = logs(on_step=given[0], on_epoch=given[1], prog_bar=bar, logger=logger)
+    found = Logged(Logging(score=score), verb, max_epochs=2)
+    both = dict.fromkeys(step, 6.0) | dict.fromkeys(epoch, MEAN)
+    assert found.callback == floats(dict.fromkeys([*epoch, "x"], MEAN) if epoch else {})
+    assert found.bar == (floats(both) if bar else {})
+    assert found.logged == ({} if logger is False else floats(both))
+    sent: list[tuple[int, dict[str, float]]] = []
+    for number in range(2 if verb == "fit" else 1):
+        sent += [(3 * number + index, {name: VALUES[index]}) for index in range(3) for name in step]
+        at = 3 * number + 2 if verb == "fit" else 0
+        sent += [(at, {name: MEAN, "epoch": number}) for name in epoch]
+    told = [] if logger is False else sent
+    assert [(at, floats(numbers)) for at, numbers in found.sent] == [(at, floats(n)) for at, n in told]
+    if verb != "fit":
+        wanted = floats(dict.fromkeys(epoch, MEAN)) if logger is not False else {}
+        assert [floats(metrics) for metrics in found.returned] == [wanted]
 
 
 @pytest.mark.parametrize(
-    ("options", "metrics"),
+    ("reduce_fx", "expected"),
     [
-        ({}, {"x": 6.0}),
-        ({"on_step": True}, {"x": 6.0}),
-        ({"on_epoch": True}, {"x_step": 6.0, "x_epoch": WEIGHTED_MEAN, "x": WEIGHTED_MEAN}),
-        (
-            {"on_step": True, "on_epoch": True},
-            {"x_step": 6.0, "x_epoch": WEIGHTED_MEAN, "x": WEIGHTED_MEAN},
-        ),
-        ({"on_step": False, "on_epoch": True}, {"x": WEIGHTED_MEAN}),
-        ({"on_step": False, "on_epoch": True, "reduce_fx": "sum"}, {"x": 9.0}),
-        ({"on_step": False, "on_epoch": True, "reduce_fx": "min"}, {"x": 1.0}),
-        ({"on_step": False, "on_epoch": True, "reduce_fx": "max"}, {"x": 6.0}),
-        ({"on_step": False, "on_epoch": True, "batch_size": 1}, {"x": 3.0}),
+        ("mean", MEAN),
+        ("avg", MEAN),
+        ("MEAN", MEAN),
+        (torch.mean, MEAN),
+        ("sum", 9.0),
+        (torch.sum, 9.0),
+        (sum, 9.0),
+        ("min", 1.0),
+        (torch.min, 1.0),
+        (torch.amin, 1.0),
+        (min, 1.0),
+        ("max", 6.0),
+        (torch.max, 6.0),
+        (torch.amax, 6.0),
+        (max, 6.0),
     ],
 )
-def test_training_steps_report_each_step_or_the_epoch(options: Any, metrics: dict[str, float]) -> None:
-    trainer, _ = fit(train=logs(**options))
-    assert floats(trainer.callback_metrics) == metrics
+def test_how_an_epoch_is_reduced(reduce_fx: Any, expected: float) -> None:
+    log = logs(on_step=True, on_epoch=True, reduce_fx=reduce_fx)
+    wanted = {"x_epoch": expected, "x": expected}
+    assert Logged(Logging(log)).callback == floats({"x_step": 6.0, **wanted})
+    assert Logged(Logging(score=log)).callback == floats(wanted)
 
 
 @pytest.mark.parametrize(
-    ("options", "metrics"),
+    ("size", "mean"),
     [
-        ({}, {"x": WEIGHTED_MEAN}),
-        ({"on_step": True, "on_epoch": True}, {"x": WEIGHTED_MEAN, "x_epoch": WEIGHTED_MEAN}),
-        ({"reduce_fx": "max"}, {"x": 6.0}),
-        ({"logger": False}, {"x": WEIGHTED_MEAN}),
+        (None, (4 * 1 + 4 * 2 + 2 * 6) / 10),
+        (lambda index: 1, (1 + 2 + 6) / 3),
+        (lambda index: 7, (1 + 2 + 6) / 3),
+        (lambda index: index + 1, (1 * 1 + 2 * 2 + 3 * 6) / 6),
     ],
 )
-def test_validation_reports_the_epoch(options: Any, metrics: dict[str, float]) -> None:
-    trainer, _ = fit(val=logs(**options))
-    assert floats(trainer.callback_metrics) == metrics
-    split = torch.utils.data.DataLoader(torch.utils.data.Subset(loader().dataset, range(10)), 4)
-    assert floats(trainer.validate(Logging(val=logs(**options)), split)[0]) == metrics
+def test_a_mean_is_weighted_by_the_size_of_batches(size: Callable[[int], int] | None, mean: float) -> None:
+    def log(module: Any, index: int) -> None:
+        of_batch = None if size is None else size(index)
+        module.log("mean", value(index), on_step=False, on_epoch=True, batch_size=of_batch)
+        module.log("sum", value(index), on_step=False, on_epoch=True, batch_size=of_batch, reduce_fx="sum")
+
+    found = floats({"mean": mean, "sum": 9.0})
+    assert Logged(Logging(log)).callback == found
+    assert Logged(Logging(score=log), "test").returned == [found]
 
 
 def test_an_epochs_values_are_its_own() -> None:
-    seen = []
-
-    class See(pl.Callback):
-        def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.Module) -> None:
-            seen.append(float(trainer.callback_metrics["x"]))
-
-    def log(module: pl.Module, index: int) -> None:
-        module.log("x", module.current_epoch, on_step=False, on_epoch=True)
-
-    fit(3, callbacks=See(), train=log)
-    assert seen == [0.0, 1.0, 2.0]
-
-
-def test_the_logger_gets_every_nth_step_and_every_epoch() -> None:
-    _, recorder = fit(2, every=2, train=logs(on_step=True, on_epoch=True), val=logs("v"))
-    # Steps are counted over epochs: the 2nd, 4th and 6th of them, which logged 2.0, 1.0 and 6.0.
-    assert [(sorted(sent), sent["epoch"], sent.get("x_step")) for _, sent in recorder.sent] == [
-        (["epoch", "x_step"], 0.0, 2.0),
-        (["epoch", "v"], 0.0, None),
-        (["epoch", "x_epoch"], 0.0, None),
-        (["epoch", "x_step"], 1.0, 1.0),
-        (["epoch", "x_step"], 1.0, 6.0),
-        (["epoch", "v"], 1.0, None),
-        (["epoch", "x_epoch"], 1.0, None),
-    ]
-    steps = [step or 0 for step, _ in recorder.sent]
-    assert steps == sorted(steps)
-
-
-def test_what_the_logger_is_not_to_have_it_does_not_get() -> None:
-    trainer, recorder = fit(train=logs(logger=False, on_epoch=True), val=logs("v", logger=False))
-    assert recorder.sent == []
-    assert {"x", "x_step", "x_epoch", "v"} == set(trainer.callback_metrics)
-    assert not trainer.logged_metrics
-
-
-def test_the_bar_gets_what_is_meant_for_it() -> None:
-    trainer, _ = fit(train=logs(on_epoch=True, prog_bar=True), val=logs("v", prog_bar=True))
-    assert floats(trainer.progress_bar_metrics) == {
-        "x_step": 6.0,
-        "x_epoch": WEIGHTED_MEAN,
-        "v": WEIGHTED_MEAN,
-    }
-    assert not fit(train=logs(), val=logs("v"))[0].progress_bar_metrics
-
-
-def test_hooks_around_steps_can_log() -> None:
-    def log(name: str) -> Log:
-        return lambda module, index: module.log(name, 5.0 + index)
-
-    trainer, recorder = fit(
-        train_start=log("start"),
-        train_batch_end=log("batch_end"),
-        val_epoch_end=log("val_end"),
-        train_epoch_end=log("epoch_end"),
+    found = Logged(
+        Logging(lambda m, i: m.log("x", m.current_epoch, on_step=False, on_epoch=True)), max_epochs=3
     )
-    assert [{name: sent[name] for name in sent if name != "epoch"} for _, sent in recorder.sent] == [
-        {"batch_end": 5.0},
-        {"batch_end": 6.0},
-        {"batch_end": 7.0},
-        {"val_end": 5.0},
-        {"start": 5.0, "epoch_end": 5.0},
-    ]
-    assert floats(trainer.callback_metrics) == {
-        "start": 5.0,
-        "batch_end": 7.0,
-        "val_end": 5.0,
-        "epoch_end": 5.0,
-    }
+    assert [(step, numbers["x"]) for step, numbers in found.sent] == [(2, 0.0), (5, 1.0), (8, 2.0)]
 
 
-def test_callbacks_that_end_an_epoch_see_its_training_metrics() -> None:
-    seen: dict[str, float] = {}
+def test_a_value_of_some_steps_stays_until_there_is_another() -> None:
+    def log(module: Any, index: int) -> None:
+        module.log("every", float(index))
+        if index == 1 and module.current_epoch == 0:
+            module.log("once", 8.0, on_step=True, on_epoch=True)
 
-    class See(pl.Callback):
-        def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.Module) -> None:
-            seen.update({name: float(value) for name, value in trainer.callback_metrics.items()})
-            pl_module.log("from_callback", 3.0)
+    found = Logged(Logging(log), max_epochs=2)
+    assert found.callback == floats({"every": 2.0, "once": 8.0, "once_step": 8.0, "once_epoch": 8.0})
+    sent = [sorted(numbers) for _, numbers in found.sent]
+    plain, forked = ["epoch", "every"], ["epoch", "every", "once_step"]
+    assert sent == [plain, forked, forked, ["epoch", "once_epoch"], plain, plain, plain]
 
-    trainer, _ = fit(callbacks=See(), train=logs(on_step=False, on_epoch=True))
-    assert seen == {"x": pytest.approx(WEIGHTED_MEAN)}
-    assert trainer.callback_metrics["from_callback"] == 3.0
+
+def test_a_name_may_be_logged_several_times_in_a_step() -> None:
+    """The last value counts for the step, all of them for the epoch."""
+
+    def log(module: Any, index: int) -> None:
+        module.log("x", 1.0, on_epoch=True, batch_size=1)
+        module.log("x", 4.0, on_epoch=True, batch_size=2)
+
+    assert Logged(Logging(log)).callback == floats({"x_step": 4.0, "x_epoch": 3.0, "x": 3.0})
+
+
+def test_training_and_validation_may_use_one_name() -> None:
+    found = Logged(Logging(logs(on_step=False, on_epoch=True), lambda m, i: m.log("x", 7.0)))
+    assert [(step, numbers["x"]) for step, numbers in found.sent] == [(2, 7.0), (2, pytest.approx(MEAN))]
+    assert found.callback == floats({"x": MEAN})  # the epoch of training ends last
 
 
 def test_log_dict_reports_each_entry_alike() -> None:
-    def log(module: pl.Module, index: int) -> None:
+    def log(module: Any, index: int) -> None:
         module.log_dict({"a": VALUES[index], "b": 1}, on_step=False, on_epoch=True, reduce_fx="sum")
 
-    assert floats(fit(train=log)[0].callback_metrics) == {"a": 9.0, "b": 3.0}
+    assert Logged(Logging(log)).callback == floats({"a": 9.0, "b": 3.0})
+    assert Logged(Logging(lambda m, i: m.log_dict({"a": 1.0}, True))).bar == floats({"a": 1.0})
 
 
-@pytest.mark.parametrize("value", [2, 2.0, True, torch.tensor([[2.0]]), torch.tensor(2, dtype=torch.int64)])
-def test_a_number_is_a_tensor_of_one_element(value: object) -> None:
-    taken = scalar("x", value)
+# Several loaders
+
+
+@pytest.mark.parametrize("verb", ["fit", "validate", "test"])
+def test_with_several_loaders_names_hold_their_index(verb: str) -> None:
+    def log(module: Any, index: int, which: int) -> None:
+        module.log("x", value(index) + which, on_step=True, on_epoch=True)
+
+    found = Logged(Logging(score=log), verb, loaders=2)
+    reduced = {"x_epoch/dataloader_idx_0": MEAN, "x_epoch/dataloader_idx_1": MEAN + 1}
+    plain = {"x/dataloader_idx_0": MEAN, "x/dataloader_idx_1": MEAN + 1}
+    assert found.callback == floats(reduced | plain)
+    # The steps of each loader are counted on their own.
+    steps = [
+        (index, {f"x_step/dataloader_idx_{which}": VALUES[index] + which})
+        for which in range(2)
+        for index in range(3)
+    ]
+    at = 2 if verb == "fit" else 0
+    assert [(step, floats(numbers)) for step, numbers in found.sent] == [
+        *((step, floats(numbers)) for step, numbers in steps),
+        (at, floats({**reduced, "epoch": 0.0})),
+    ]
+    if verb != "fit":
+        first, second = (floats({name: number}) for name, number in reduced.items())
+        assert found.returned == [first, second]
+
+
+def test_the_index_can_be_left_out_for_names_that_differ() -> None:
+    def log(module: Any, index: int, which: int) -> None:
+        module.log(("first", "second")[which], value(index) + which, add_dataloader_idx=False)
+
+    found = Logged(Logging(score=log), "validate", loaders=2)
+    assert found.returned == [floats({"first": MEAN}), floats({"second": MEAN + 1})]
+
+
+def test_a_name_cannot_stand_for_two_loaders() -> None:
+    score = logs(add_dataloader_idx=False)
+    with pytest.raises(UsageError) as refused:
+        Logged(Logging(score=score), "test", loaders=2)
+    assert str(refused.value) == (
+        "self.log('x', add_dataloader_idx=False) in test_step is called for two loaders: "
+        "one would take the other's place\n"
+        "Put the loader into the name, or leave add_dataloader_idx out."
+    )
+
+
+def test_what_is_logged_around_the_loaders_belongs_to_all() -> None:
+    class Around(Logging):
+        def on_validation_epoch_start(self) -> None:
+            self.log("before", 1.0)
+
+        def on_validation_epoch_end(self) -> None:
+            self.log("after", 2.0)
+
+    found = Logged(Around(score=lambda m, i, which: m.log("x", float(which))), "validate", loaders=2)
+    around = {"before": 1.0, "after": 2.0}
+    assert found.returned == [floats({f"x/dataloader_idx_{which}": which, **around}) for which in range(2)]
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    "given",
+    [2, 2.0, np.float32(2), torch.tensor([[2.0]]), torch.tensor(2), torch.tensor(2.0).half()],
+)
+def test_a_number_is_a_tensor_of_one_element(given: Any) -> None:
+    taken = scalar("x", given)
     assert taken.shape == ()
-    assert taken.is_floating_point()
-    assert float(taken) == float(value)  # type: ignore[arg-type]
+    assert taken.dtype == torch.float32
+    assert float(taken) == 2.0
+    assert scalar("x", True) == 1.0
 
 
-def test_values_do_not_keep_the_graph() -> None:
-    trainer, _ = fit(train=lambda module, index: module.log("x", next(module.parameters()).sum()))
-    assert not trainer.callback_metrics["x"].requires_grad
+def test_double_precision_stays() -> None:
+    third = torch.tensor(1 / 3, dtype=torch.float64)
+    found = Logged(Logging(lambda m, i: m.log("x", third, on_step=False, on_epoch=True)))
+    assert found.trainer.callback_metrics["x"].dtype == torch.float64
+    assert float(found.trainer.callback_metrics["x"]) == pytest.approx(1 / 3, rel=1e-15)
 
 
-def test_means_are_not_spoiled_by_whole_numbers() -> None:
-    trainer, _ = fit(train=lambda m, i: m.log("x", torch.tensor(i), on_step=False, on_epoch=True))
-    assert math.isclose(float(trainer.callback_metrics["x"]), (0 * 4 + 1 * 4 + 2 * 2) / 10, rel_tol=1e-6)
+def test_values_do_not_keep_the_graph_unless_asked_to() -> None:
+    for keep in (False, True):
+        found = Logged(Logging(lambda m, i, k=keep: m.log("x", m.net[0].weight.sum(), enable_graph=k)))
+        assert found.trainer.callback_metrics["x"].requires_grad is keep
+
+
+def test_a_value_that_is_changed_in_place_later_is_logged_as_it_was() -> None:
+    running = torch.zeros(())
+
+    def log(module: Any, index: int) -> None:
+        module.log("x", running, on_step=True, on_epoch=True)
+        running.add_(1.0)
+
+    found = Logged(Logging(log))
+    assert [numbers["x_step"] for _, numbers in found.sent[:3]] == [0.0, 1.0, 2.0]
+    assert found.callback["x_epoch"] == (4 * 0 + 4 * 1 + 2 * 2) / 10
 
 
 @pytest.mark.parametrize(
@@ -229,29 +296,59 @@ def test_means_are_not_spoiled_by_whole_numbers() -> None:
     [
         (
             lambda m, i: m.log("x", torch.zeros(2)),
-            r"^log\('x', …\) takes one number, got a tensor of shape \[2\]$",
+            "self.log('x', …) takes one number, got a tensor of shape [2]\n"
+            "For example: self.log('x', value.mean())",
         ),
-        (lambda m, i: m.log("x", "1"), r"^log\('x', …\) takes a number or a tensor of one element, got str$"),
+        (
+            lambda m, i: m.log("x", "high"),
+            "self.log('x', …) takes a number, a tensor of one element or a metric, got str",
+        ),
+        (
+            lambda m, i: m.log("x", {"a": 1.0}),
+            "self.log('x', …) takes a number, a tensor of one element or a metric, got dict",
+        ),
+        (
+            lambda m, i: m.log("x", None),
+            "self.log('x', …) takes a number, a tensor of one element or a metric, got NoneType",
+        ),
         (
             lambda m, i: m.log("x", 1.0, on_epoch=True, reduce_fx="median"),
-            r"^log\('x', reduce_fx='median'\): allowed: mean, sum, min, max$",
+            "self.log('x', reduce_fx='median'): allowed: mean, sum, min, max",
         ),
         (
-            lambda m, i: m.log("x", 1.0, on_step=False),
-            r"^log\('x', on_step=False, on_epoch=False\) reports nothing",
+            lambda m, i: m.log("x/dataloader_idx_0", 1.0),
+            "self.log('x/dataloader_idx_0', …): the loader's index is added by the trainer; leave it out of the "
+            "name, or pass add_dataloader_idx=False",
+        ),
+        (
+            lambda m, i: m.log("x", 1.0, prog_bar=i > 0),
+            "self.log('x', …) is called twice in training_step with different arguments: "
+            "LogOptions(prog_bar=False, logger=None, on_step=None, on_epoch=None, reduce_fx='mean', "
+            "enable_graph=False, sync_dist=False, add_dataloader_idx=True) and "
+            "LogOptions(prog_bar=True, logger=None, on_step=None, on_epoch=None, reduce_fx='mean', "
+            "enable_graph=False, sync_dist=False, add_dataloader_idx=True)\n"
+            "Give the second a name of its own, or the same arguments.",
         ),
     ],
 )
 def test_what_cannot_be_reported_is_refused(log: Log, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        fit(train=log)
+    with pytest.raises(UsageError) as refused:
+        Logged(Logging(log))
+    assert str(refused.value) == message
 
 
 def test_outside_of_a_loop_there_is_nobody_to_report_to() -> None:
     module = Plain()
-    message = r"^self.log\('x', …\) works in steps and hooks that a Trainer runs, not outside$"
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.warns(UserWarning, match=r"^self.log\('x', …\) has nowhere to go: the module belongs to no"):
         module.log("x", 1.0)
     quiet(limit_train_batches=1).fit(module, loader())
-    with pytest.raises(RuntimeError, match=message):
+    outside = r"^self.log\('x', …\) works in steps and hooks that a Trainer runs, not outside of them$"
+    with pytest.raises(UsageError, match=outside):
         module.log("x", 1.0)
+
+
+def test_barebones_reports_nothing_and_says_so() -> None:
+    trainer = pl.Trainer(barebones=True, max_epochs=1)
+    with pytest.warns(UserWarning, match=r"^self.log\('[xv]', …\) does nothing: Trainer\(barebones=True\)$"):
+        trainer.fit(Logging(logs(), logs("v")), ten(), ten())
+    assert not trainer.callback_metrics

@@ -8,31 +8,45 @@ from lifecycle.core.errors import UsageError
 from tests.train.small import Plain, loader, quiet
 
 
+class WithoutStep(pl.Module):
+    def configure_optimizers(self) -> object:
+        return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+
+
+class WithoutOptimizer(pl.Module):
+    def training_step(self, batch: object, batch_idx: int) -> torch.Tensor:
+        return torch.zeros(1, requires_grad=True)
+
+
+class Misspelt(WithoutStep):
+    def train_step(self, batch: object, batch_idx: int) -> torch.Tensor:
+        return torch.zeros(1, requires_grad=True)
+
+
 @pytest.mark.parametrize(
-    ("method", "message"),
+    ("module", "message", "hint"),
     [
         (
-            "training_step",
-            "Bare defines no training_step; add `def training_step(self, batch, batch_idx): …` and return the loss",
+            WithoutStep,
+            "WithoutStep defines no training_step",
+            "Write `def training_step(self, batch, batch_idx)` and return the loss.",
         ),
         (
-            "configure_optimizers",
-            "Bare defines no configure_optimizers; add `def configure_optimizers(self): …` "
-            "and return torch.optim.AdamW(self.parameters())",
+            WithoutOptimizer,
+            "WithoutOptimizer defines no configure_optimizers",
+            "Write `def configure_optimizers(self)` and return torch.optim.AdamW(self.parameters(), lr=1e-3).",
+        ),
+        (
+            Misspelt,
+            "Misspelt defines no training_step; it defines train_step",
+            "Rename that to training_step.",
         ),
     ],
 )
-def test_what_a_fit_needs_is_asked_for(method: str, message: str) -> None:
-    class Bare(Plain):
-        pass
-
-    def inherited(*given: object) -> object:
-        return getattr(pl.Module, method)(*given)
-
-    setattr(Bare, method, inherited)
+def test_what_a_fit_needs_is_asked_for(module: type[pl.Module], message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        quiet().fit(Bare(), loader())
-    assert str(caught.value) == message
+        quiet().fit(module(), loader())
+    assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
 def test_the_names_of_lightning_name_the_same_classes() -> None:

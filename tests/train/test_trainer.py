@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 import lifecycle as pl
-from lifecycle.callbacks import ModelCheckpoint, ProgressBar
+from lifecycle.callbacks import ModelCheckpoint, ModelSummary, ProgressBar, RichProgressBar
 from lifecycle.core.errors import UsageError
 from lifecycle.train.loggers import MLFlowLogger
 from tests.train.small import Plain, Recorder, loader, quiet, samples, seeded
@@ -89,7 +89,7 @@ def test_predict_uses_the_users_step() -> None:
 @pytest.mark.parametrize(
     ("verb", "told"),
     [
-        ("fit", ["prepare_data", "setup fit", "train", "val", "teardown fit"]),
+        ("fit", ["prepare_data", "setup fit", "val", "train", "teardown fit"]),
         ("validate", ["prepare_data", "setup validate", "val", "teardown validate"]),
         ("test", ["prepare_data", "setup test", "test", "teardown test"]),
         ("predict", ["prepare_data", "setup predict", "predict", "teardown predict"]),
@@ -127,7 +127,7 @@ def test_limits_are_a_number_of_batches_or_a_fraction_of_them(split: str, limit:
             if kind == split:
                 seen.append(batch_idx)
 
-    trainer, module = quiet(**{f"limit_{split}_batches": limit}), Counting()
+    trainer, module = quiet(num_sanity_val_steps=0, **{f"limit_{split}_batches": limit}), Counting()
     if split in ("train", "val"):
         trainer.fit(module, loader(), loader())
     else:
@@ -153,9 +153,8 @@ def test_validation_runs_every_nth_epoch() -> None:
         def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.Module) -> None:
             epochs.append(trainer.current_epoch)
 
-    quiet(max_epochs=7, check_val_every_n_epoch=3, limit_train_batches=1, callbacks=[Watch()]).fit(
-        Plain(), loader(), loader()
-    )
+    options = {"check_val_every_n_epoch": 3, "limit_train_batches": 1, "num_sanity_val_steps": 0}
+    quiet(max_epochs=7, callbacks=[Watch()], **options).fit(Plain(), loader(), loader())
     assert epochs == [2, 5]
 
 
@@ -266,44 +265,62 @@ def test_whatever_is_raised_goes_to_callbacks_and_on(error: BaseException, verb:
         getattr(trainer, verb)(module, datamodule=data)
     assert told == [error]
     assert not torch.are_deterministic_algorithms_enabled()
-    with pytest.raises(RuntimeError, match="not outside"):
+    with pytest.raises(UsageError, match=r"not outside of them$"):
         module.log("x", 1.0)
 
 
-def test_by_default_there_are_a_checkpoint_and_a_bar(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trainer = pl.Trainer(max_epochs=2, default_root_dir=tmp_path)
-    assert [type(callback) for callback in trainer.callbacks] == [ProgressBar, ModelCheckpoint]
-    trainer.fit(Plain(), loader(), loader())
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "epoch 2/2" in err
-    assert "12/12" in err
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_by_default_there_are_a_bar_a_summary_a_checkpoint_and_a_logger(tmp_path: Path) -> None:
+    defaults = [RichProgressBar, ModelSummary, ModelCheckpoint]
+    for version in range(2):
+        trainer = pl.Trainer(max_epochs=2, default_root_dir=tmp_path, log_every_n_steps=6)
+        assert [type(callback) for callback in trainer.callbacks] == defaults
+        trainer.fit(Plain(), loader(), loader())
+        run = tmp_path / "lightning_logs" / f"version_{version}"
+        assert trainer.log_dir == str(run)
+        assert trainer.checkpoint_callback.best_model_path == str(run / "checkpoints/epoch=1-step=12.ckpt")
+        names = files_below(run)
+        assert [name for name in names if name.startswith("checkpoints")] == [
+            "checkpoints/epoch=1-step=12.ckpt"
+        ]
+        assert "hparams.yaml" in names and len(names) > 2
 
 
 def test_a_callback_that_is_given_replaces_the_default(tmp_path: Path) -> None:
     given = [ModelCheckpoint(tmp_path), ProgressBar()]
     trainer = pl.Trainer(callbacks=given)
-    assert trainer.callbacks == given
+    bar, summary, checkpoint = trainer.callbacks
+    assert (bar, checkpoint) == (given[1], given[0])
+    assert type(summary) is ModelSummary
     assert trainer.checkpoint_callback is given[0]
+    assert trainer.progress_bar_callback is given[1]
     assert quiet().checkpoint_callback is None
 
 
-@pytest.mark.parametrize("logger", [None, False, True])
-def test_without_a_logger_numbers_go_nowhere(logger: bool | None) -> None:
-    trainer = quiet(logger=logger)
+@pytest.mark.parametrize("logger", [None, True])
+def test_the_default_logger_writes_below_the_root_folder(tmp_path: Path, logger: bool | None) -> None:
+    quiet(logger=logger, default_root_dir=tmp_path).fit(Plain(), loader())
+    assert {Path(name).parent.as_posix() for name in files_below(tmp_path)} == {"lightning_logs/version_0"}
+
+
+def test_without_a_logger_numbers_go_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    trainer = quiet(logger=False)
     trainer.fit(Plain(), loader())
+    assert (trainer.loggers, trainer.logger) == ([], None)
     assert "train_loss" in trainer.callback_metrics
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_logger_is_any_tracker() -> None:
     recorder = Recorder()
     quiet(logger=recorder, log_every_n_steps=6).fit(Plain(), loader())
-    assert [sorted(sent) for _, sent in recorder.sent] == [
-        ["epoch", "train_loss_step"],
-        ["epoch", "train_loss_epoch"],
+    assert [(step, sorted(sent)) for step, sent in recorder.sent] == [
+        (5, ["epoch", "train_loss_step"]),
+        (5, ["epoch", "train_loss_epoch"]),
     ]
     assert hasattr(MLFlowLogger, "log_metrics")
 
@@ -311,11 +328,12 @@ def test_a_logger_is_any_tracker() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_epochs": 0}, r"^Trainer\(max_epochs=0\): expected a whole number of at least 1$"),
+        ({"max_epochs": -2}, r"^Trainer\(max_epochs=-2\): expected a whole number of at least -1$"),
+        ({"max_steps": -2}, r"^Trainer\(max_steps=-2\): expected a whole number of at least -1$"),
         ({"accumulate_grad_batches": 0}, r"^Trainer\(accumulate_grad_batches=0\): expected a whole number"),
         (
             {"log_every_n_steps": -1},
-            r"^Trainer\(log_every_n_steps=-1\): expected a whole number of at least 1$",
+            r"^Trainer\(log_every_n_steps=-1\): expected a whole number of at least 0$",
         ),
         ({"check_val_every_n_epoch": 0}, r"^Trainer\(check_val_every_n_epoch=0\): expected a whole number"),
         (
@@ -343,10 +361,11 @@ def test_a_module_that_did_not_initialise_is_told_so() -> None:
 
 
 def test_a_fit_without_data_is_refused() -> None:
-    with pytest.raises(
-        UsageError, match=r"^there is nothing to iterate over: pass a train_dataloader or datamodule=…$"
-    ):
+    with pytest.raises(UsageError) as caught:
         quiet().fit(Plain())
+    assert str(caught.value) == (
+        "there is nothing to iterate over: pass loaders or datamodule=…, or define train_dataloader in Plain"
+    )
 
 
 def test_a_data_module_may_stand_in_the_place_of_loaders() -> None:
@@ -359,10 +378,9 @@ def test_a_data_module_may_stand_in_the_place_of_loaders() -> None:
 
 def test_a_fraction_needs_a_length_and_a_batch() -> None:
     with pytest.raises(
-        ValueError, match=r"^a fraction of the batches \(0.5\) needs a loader with a length; give a"
+        UsageError,
+        match=r"^limit_train_batches=0.5 is a fraction, and the train loader has no length: give a",
     ):
         quiet(limit_train_batches=0.5).fit(Plain(), (batch for batch in loader()))
-    with pytest.raises(
-        ValueError, match=r"^0.1 of 6 batches is less than one; give a greater fraction, or a number$"
-    ):
+    with pytest.raises(UsageError, match=r"^limit_train_batches=0.1 of 6 batches is less than one: give a"):
         quiet(limit_train_batches=0.1).fit(Plain(), loader())

@@ -17,16 +17,24 @@ class Callback:
     """Override what you need; a hook that is not overridden is never called.
 
     Attributes:
-        saves: True for callbacks that write checkpoints: they come last at the end of an epoch,
-            so that they see what everyone else logged.
+        saves: True for callbacks that write checkpoints: they run last, and `save_if_due` is the last act of
+            every step, so that they see what everyone else logged.
+        monitors: True for callbacks that look at a metric: at the end of an epoch they run after the module.
+        tunes: True for callbacks that settle options before a fit: they run first.
     """
 
     saves: ClassVar[bool] = False
+    monitors: ClassVar[bool] = False
+    tunes: ClassVar[bool] = False
 
     @property
     def state_key(self) -> str:
         """The key of `state_dict` in a checkpoint; give each instance its own when there are several."""
         return type(self).__qualname__
+
+    def _generate_state_key(self, **options: object) -> str:
+        """A `state_key` that tells instances apart by their options."""
+        return f"{type(self).__qualname__}{options!r}"
 
     def state_dict(self) -> dict[str, object]:
         """What a resumed fit needs of this callback; plain values and tensors."""
@@ -40,6 +48,19 @@ class Callback:
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Module, checkpoint: dict[str, object]) -> None:
         """A checkpoint was read, nothing is restored yet."""
+
+    def save_if_due(
+        self, trainer: Trainer, pl_module: Module, *, stepped: bool, validated: bool, epoch_ended: bool
+    ) -> None:
+        """Write a checkpoint if it is time; called for classes with `saves` only, after every batch.
+
+        Args:
+            trainer: Stands where a resumed fit will go on.
+            pl_module: The module.
+            stepped: The batch ended in an optimizer step.
+            validated: A validation ran after it.
+            epoch_ended: It was the last of the epoch, whose end hooks have run.
+        """
 
     def on_exception(self, trainer: Trainer, pl_module: Module, exception: BaseException) -> None:
         """Something was raised, an interrupt included; it goes on after this."""
@@ -55,6 +76,12 @@ class Callback:
 
     def on_fit_end(self, trainer: Trainer, pl_module: Module) -> None:
         """Fit ends."""
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: Module) -> None:
+        """The short validation before a fit begins."""
+
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: Module) -> None:
+        """The short validation before a fit ends."""
 
     def on_train_start(self, trainer: Trainer, pl_module: Module) -> None:
         """The first epoch is about to begin."""

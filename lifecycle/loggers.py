@@ -1,0 +1,29 @@
+"""Loggers of the trainer."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lifecycle.train.loggers import (
+        CSVLogger,
+        Logger,
+        MLFlowLogger,
+        TensorBoardLogger,
+        rank_zero_experiment,
+    )
+
+__all__ = ["CSVLogger", "Logger", "MLFlowLogger", "TensorBoardLogger", "rank_zero_experiment"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(
+            f"module '{__name__}' has no attribute '{name}'; it offers: {', '.join(__all__)}"
+        )
+    return getattr(import_module("lifecycle.train.loggers"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,25 @@
+"""How a module is spread over devices."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lifecycle.train.strategies import SingleDeviceStrategy
+
+__all__ = [
+    "SingleDeviceStrategy",
+]
+
+_HOME = {
+    "SingleDeviceStrategy": "lifecycle.train.strategies",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(
+            f"module '{__name__}' has no attribute '{name}'; it offers: {', '.join(__all__)}"
+        )
+    return getattr(import_module(_HOME[name]), name)

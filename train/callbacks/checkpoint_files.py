@@ -1,0 +1,282 @@
+"""Which checkpoints are kept, and what they are called; `ModelCheckpoint` says when they are saved."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from lifecycle.core.canonical import write_whole
+from lifecycle.train.callbacks.checkpoint import Checkpoint
+from lifecycle.train.callbacks.checkpoint_folder import moved
+from lifecycle.train.callbacks.checkpoint_name import checkpoint_name
+
+if TYPE_CHECKING:
+    from lifecycle.train.module import Module
+    from lifecycle.train.trainer import Trainer
+
+
+_UNDONE = (  # when a file could not be written
+    "best_k_models",
+    "best_model_path",
+    "best_model_score",
+    "current_score",
+    "kth_best_model_path",
+    "kth_value",
+    "last_model_path",
+    "_newest",
+    "_saved_at",
+)
+
+
+class CheckpointFiles(Checkpoint):
+    """The best files of a fit by a metric, or the newest.
+
+    The arguments are those of `ModelCheckpoint`, which says when there is something to keep.
+    """
+
+    CHECKPOINT_JOIN_CHAR = "-"
+    CHECKPOINT_EQUALS_CHAR = "="
+    CHECKPOINT_NAME_LAST = "last"
+    FILE_EXTENSION = ".ckpt"
+    STARTING_VERSION = 1
+
+    def __init__(
+        self,
+        *,
+        filename: str | None,
+        monitor: str | None,
+        mode: str,
+        save_top_k: int,
+        save_last: bool | Literal["link"] | None,
+        save_weights_only: bool,
+        auto_insert_metric_name: bool,
+        enable_version_counter: bool,
+    ) -> None:
+        self.filename = filename
+        self.monitor = monitor
+        self.mode = mode
+        self.save_top_k = save_top_k
+        self.save_last = save_last
+        self.save_weights_only = save_weights_only
+        self.auto_insert_metric_name = auto_insert_metric_name
+        self._enable_version_counter = enable_version_counter
+        self.best_k_models: dict[str, Tensor] = {}
+        self.best_model_score: Tensor | None = None
+        self.kth_best_model_path = ""
+        self.kth_value = torch.tensor(torch.inf if mode == "min" else -torch.inf)
+        self.current_score: Tensor | None = None
+        self.last_model_path = ""
+        self._newest = ""  # the file that was saved last in this fit
+        self._saved_at = 0  # optimizer step of that; without any there is nothing to save
+        self._in_flight: tuple[Path, dict[str, Any]] | None = None  # and what holds again if it fails
+        self._resumed_from: Path | None = None
+
+    # Names
+
+    def format_checkpoint_name(
+        self,
+        metrics: Mapping[str, Any],
+        filename: str | None = None,
+        ver: int | None = None,
+        prefix: str | None = None,
+    ) -> str:
+        """The path of a checkpoint: the template filled in; a metric that is missing is 0.
+
+        Args:
+            metrics: Values by name, ``epoch`` and ``step`` among them.
+            filename: A template in place of the callback's own.
+            ver: A version to append.
+            prefix: What the name begins with.
+        """
+        join = self.CHECKPOINT_JOIN_CHAR
+        name = checkpoint_name(
+            filename or self.filename or f"{{epoch}}{join}{{step}}",
+            metrics,
+            equals=self.CHECKPOINT_EQUALS_CHAR,
+            insert_names=self.auto_insert_metric_name,
+        )
+        parts = [*([] if prefix is None else [prefix]), name, *([] if ver is None else [f"v{ver}"])]
+        return os.path.join(self.dirpath or "", join.join(parts) + self.FILE_EXTENSION)
+
+    def file_exists(self, filepath: str | Path, trainer: Trainer) -> bool:
+        """Whether a file has this name, or will have it: one that is being written counts."""
+        return trainer.writer.writing(Path(filepath)) or os.path.exists(filepath)
+
+    def _new_path(
+        self,
+        trainer: Trainer,
+        metrics: Mapping[str, Any],
+        *,
+        filename: str | None = None,
+        free: str = "",
+        count: bool | None = None,
+    ) -> str:
+        """A path that no file has; `free` may be used although a file has it."""
+        path, version = self.format_checkpoint_name(metrics, filename), self.STARTING_VERSION
+        while (self._enable_version_counter if count is None else count) and path != free:
+            if not self.file_exists(path, trainer):
+                break
+            path, version = self.format_checkpoint_name(metrics, filename, version), version + 1
+        return path
+
+    # Ranks
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Whether a score is among the best."""
+        if current is None:
+            return False
+        if self.save_top_k == -1 or len(self.best_k_models) < self.save_top_k:
+            return True
+        return self._better(current, self.best_k_models[self.kth_best_model_path])
+
+    def _better(self, score: Tensor, than: Tensor) -> bool:
+        return bool(score < than if self.mode == "min" else score > than)
+
+    def _rank(self, trainer: Trainer, metrics: Mapping[str, Any], score: Tensor) -> tuple[str, str]:
+        """Take a file among the best: its path, and that of the file which gives way (or ``""``)."""
+        full = 0 < self.save_top_k == len(self.best_k_models)
+        worst = self.kth_best_model_path if full else ""
+        self.best_k_models.pop(worst, None)
+        if score.isnan():
+            score = torch.full_like(score, torch.inf if self.mode == "min" else -torch.inf)
+        path = self._new_path(trainer, metrics, free=worst)
+        self.best_k_models[path] = self.current_score = score
+        scores, best_of, worst_of = self.best_k_models, min, max
+        if self.mode == "max":
+            best_of, worst_of = worst_of, best_of
+        self.best_model_path = best_of(scores, key=scores.__getitem__)  # of equal ones the first
+        self.best_model_score = scores[self.best_model_path]
+        if self.save_top_k in (-1, len(scores)):
+            self.kth_best_model_path = worst_of(scores, key=scores.__getitem__)
+            self.kth_value = scores[self.kth_best_model_path]
+        return path, worst
+
+    def _removable(self, trainer: Trainer, old: str, new: str) -> list[Path]:
+        """The old file, if it may go: it is ours, and not what the fit was resumed from."""
+        if not old or old == new:
+            return []
+        resumed_from = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).resolve()
+        ours = Path(self.dirpath or "") in Path(old).parents
+        return [Path(old)] if ours and Path(old).resolve() != resumed_from else []
+
+    def to_yaml(self, filepath: str | Path | None = None) -> None:
+        """Write the paths of the best files with their scores, to ``best_k_models.yaml`` beside them."""
+        import yaml
+
+        path = Path(self.dirpath or "", "best_k_models.yaml") if filepath is None else Path(filepath)
+        scores = {name: score.item() for name, score in self.best_k_models.items()}
+        write_whole(path, yaml.safe_dump(scores).encode())
+
+    # Writing
+
+    def _write(
+        self,
+        trainer: Trainer,
+        metrics: Mapping[str, Any],
+        path: str = "",
+        removes: Sequence[Path] = (),
+        *,
+        last: bool,
+        before: dict[str, Any] | None = None,
+    ) -> None:
+        """Save a file, ``last.ckpt`` or both: of those, one is written and the other is a second name."""
+        before = self._standing() if before is None else before
+        link = None
+        if last:
+            old, name = self.last_model_path, self.CHECKPOINT_NAME_LAST
+            self.last_model_path = self._new_path(trainer, metrics, filename=name, free=old)
+            removes = [*removes, *self._removable(trainer, old, self.last_model_path)]
+            if path and path != self.last_model_path:
+                if self.save_last == "link":
+                    link = Path(self.last_model_path)
+                else:
+                    trainer.writer.also(Path(path), Path(self.last_model_path))
+        self._newest = path or self.last_model_path
+        self._saved_at = trainer.global_step
+        try:
+            trainer.save_checkpoint(
+                self._newest, self.save_weights_only, wait=False, removes=removes, link=link
+            )
+        except BaseException:
+            vars(self).update(before)
+            raise
+        self._in_flight = (Path(self._newest), before)
+
+    def _standing(self) -> dict[str, Any]:
+        """What holds again if the next file cannot be written."""
+        return {name: copy.copy(getattr(self, name)) for name in _UNDONE}
+
+    def _wait(self, trainer: Trainer) -> None:
+        if self._in_flight is not None:
+            trainer.writer.wait()
+            self._see_to_landed(trainer)
+
+    def _see_to_landed(self, trainer: Trainer) -> None:
+        """Tell the loggers of a file that is whole by now; forget one that failed."""
+        assert self._in_flight is not None
+        path, before = self._in_flight
+        if trainer.writer.writing(path):
+            return
+        self._in_flight = None
+        if trainer.writer.failed(path):
+            vars(self).update(before)
+            return
+        trainer.after_save_checkpoint(self)
+
+    # State
+
+    def state_dict(self) -> dict[str, object]:
+        """Paths and scores."""
+        return {
+            "monitor": self.monitor,
+            "best_model_score": self.best_model_score,
+            "best_model_path": self.best_model_path,
+            "current_score": self.current_score,
+            "dirpath": self.dirpath,
+            "best_k_models": dict(self.best_k_models),
+            "kth_best_model_path": self.kth_best_model_path,
+            "kth_value": self.kth_value,
+            "last_model_path": self.last_model_path,
+        }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Module, checkpoint: dict[str, object]) -> None:
+        """Learn which file the fit is resumed from."""
+        self._resumed_from = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).resolve()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on ranking with the files that there are.
+
+        They count if they are in the folder that is now saved to, also when that was moved meanwhile and the
+        fit is resumed from a file in it; otherwise only `best_model_path` is taken over, with a warning.
+        """
+        folder = self.dirpath or ""
+        before = state_dict.get("dirpath") or folder
+        here = self._resumed_from is not None and Path(folder).resolve() in self._resumed_from.parents
+        if before != folder and not here:
+            self.best_model_path = state_dict["best_model_path"]
+            warnings.warn(
+                f"the checkpoint's ModelCheckpoint saved to {before!r}, this one saves to {folder!r}: "
+                "it ranks anew, and leaves the files there alone",
+                stacklevel=2,
+            )
+            return
+
+        def now(path: str) -> str:
+            return moved(path, before, folder)
+
+        self.best_model_path = now(state_dict["best_model_path"])
+        self.best_model_score = state_dict["best_model_score"]
+        self.best_k_models = {
+            now(path): score for path, score in state_dict.get("best_k_models", self.best_k_models).items()
+        }
+        self.kth_best_model_path = now(state_dict.get("kth_best_model_path", self.kth_best_model_path))
+        self.kth_value = state_dict.get("kth_value", self.kth_value)
+        self.current_score = state_dict.get("current_score", self.current_score)
+        self.last_model_path = now(state_dict.get("last_model_path", self.last_model_path))

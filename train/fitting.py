@@ -1,0 +1,329 @@
+"""Putting a fit together from the trainer's options, module and data, and running it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lifecycle.core.errors import UsageError
+from lifecycle.train import options
+from lifecycle.train.checkpoint import Progress, own_state, restore_progress
+from lifecycle.train.diagnose import explain
+from lifecycle.train.evaluate import Evaluation, Kind
+from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
+from lifecycle.train.finite import FiniteCheck
+from lifecycle.train.hooks import Hooks
+from lifecycle.train.loop import FitLoop
+from lifecycle.train.optim import optimization
+from lifecycle.train.optimize import Automatic, Manual, Tools, backward
+from lifecycle.train.optimizer import ModuleOptimizer
+from lifecycle.train.seeding import mix
+from lifecycle.train.steps import bound_step, preparer
+
+if TYPE_CHECKING:
+    from lifecycle.train.module import Module
+    from lifecycle.train.sources import Sources
+    from lifecycle.train.trainer import Trainer
+
+SPLITS: dict[Kind, str] = {"validation": "val", "test": "test", "predict": "predict"}
+_STRATEGY = "[Strategy]SingleDeviceStrategy"  # as reports of profilers call it
+_STREAMS: dict[Kind, int] = {"validation": 1, "test": 2, "predict": 3}
+
+
+class Fitting:
+    """One call of ``Trainer.fit``.
+
+    Args:
+        trainer: Whose options count.
+        module: What is trained; set up, and on its device.
+        hooks: Everyone's hooks.
+        sources: Where loaders come from.
+        progress: Where the fit stands; filled here.
+
+    Attributes:
+        wrapped: The optimizers as the module steps them.
+    """
+
+    def __init__(
+        self, trainer: Trainer, module: Module, hooks: Hooks, sources: Sources, progress: Progress
+    ) -> None:
+        self._trainer = trainer
+        self._module = module
+        self._hooks = hooks
+        self._sources = sources
+        self._progress = progress
+        self._feed: Feed | None = None
+        self._loaded_at = progress.state.epoch
+        self._validation: Evaluation | None = None
+        self._validation_loaded_at: float = progress.state.epoch
+        self._finite = None if trainer.barebones else FiniteCheck(progress.state)
+        self._tools: Tools | None = None
+        self.wrapped: list[ModuleOptimizer] = []
+
+    def run(self, content: Mapping[str, Any] | None) -> None:
+        """Make optimizers, restore a checkpoint if there is one, and train."""
+        trainer, module, hooks, progress = self._trainer, self._module, self._hooks, self._progress
+        plan = trainer.fit_loop
+        progress.optimization = optimization(
+            module.configure_optimizers(), automatic=module.automatic_optimization
+        )
+        self._tools = tools = self._make_tools()
+        optimize = self._optimize(tools)
+        plan.validates = trainer.enable_validation
+        hooks.call("on_fit_start")
+        trainer.report_hyperparameters(module)
+        module.zero_grad()
+        if content is not None:
+            restore_progress(content, module, progress)
+        if not progress.state.batch:
+            self._check_sanity()
+        if trainer.limit_train_batches == 0:
+            return
+        self._loaded_at = progress.state.epoch
+        self.training_feed()
+        if content is not None:
+            self.training_feed().load_state_dict(own_state(content)["data"], position=progress.state.batch)
+        # A fit that was killed after its last checkpoint has its end yet to come: averaged weights, say.
+        if content is None and plan.done(progress.state):
+            return
+        if plan.validates and plan.validates_epoch(progress.state):
+            self._evaluation()
+        plan.validated_at = time.monotonic()
+        module._logbook = None if trainer.barebones else progress.logbook
+        loop = FitLoop(
+            module=module,
+            hooks=hooks,
+            optimize=optimize,
+            train=hooks.profiled("run_training_batch", optimize),
+            schedules=progress.optimization.schedules if module.automatic_optimization else (),
+            plan=plan,
+            state=progress.state,
+            results=progress.results,
+            logbook=progress.logbook,
+            seed=progress.seed,
+            feed=self.training_feed(),
+            load=self._load,
+            prepare=preparer(module, trainer.datamodule, progress.precision, trainer.device),
+            validate=self.validate,
+            finite=self._finite,
+            interrupts=trainer.interrupts,
+        )
+        first = progress.state.batches_seen
+        try:
+            loop.run()
+        except Exception as error:
+            batch = progress.logbook.batch
+            if progress.state.batches_seen == first and batch is not None:
+                _explained(error, module, lambda: tools.step(batch, progress.state.batch))
+            raise
+
+    def _make_tools(self) -> Tools:
+        trainer, module, progress = self._trainer, self._module, self._progress
+        return Tools(
+            module=module,
+            hooks=self._hooks,
+            state=progress.state,
+            plan=trainer.fit_loop,
+            precision=progress.precision,
+            logbook=progress.logbook,
+            step=self._hooks.profiled(
+                f"{_STRATEGY}.training_step", bound_step(module, "training_step", progress.precision)
+            ),
+            scales=progress.precision.scales,
+            clip_val=trainer.gradient_clip_val,
+            clip_algorithm=trainer.gradient_clip_algorithm,
+            finite=self._finite,
+        )
+
+    def _optimize(self, tools: Tools) -> Automatic | Manual:
+        optimizers = self._progress.optimization.optimizers
+        if not self._module.automatic_optimization:
+            manual = Manual(tools)
+            self.wrapped = [ModuleOptimizer(o, self._module, manual.step) for o in optimizers]
+            return manual
+        automatic = Automatic(tools, optimizers[0])
+        self.wrapped = [automatic.wrapped]
+        return automatic
+
+    # Data
+
+    def training_feed(self) -> Feed:
+        """The training data, asked for when it is first needed."""
+        if self._feed is None:
+            self._feed = self._read(anew=False)
+        return self._feed
+
+    def reload(self) -> None:
+        """Ask for all loaders anew when they are next needed."""
+        if self._feed is not None:
+            self._feed.close()
+        self._sources.loaders.clear()
+        self._feed = self._validation = None
+
+    def _load(self, epoch: int) -> Feed:
+        """The training data of an epoch, asked for anew as often as the trainer says."""
+        every = self._trainer.reload_dataloaders_every_n_epochs
+        if every and epoch - self._loaded_at >= every:
+            self._loaded_at = epoch
+            self._feed = self._progress.feed = self._read(anew=True)
+        return self.training_feed()
+
+    def _read(self, *, anew: bool) -> Feed:
+        trainer, plan = self._trainer, self._trainer.fit_loop
+        source = self._sources.load("train", anew=anew)
+        feed = feed_of(
+            source, limit=trainer.limit_train_batches, split="train", ordered=bool(trainer.overfit_batches)
+        )
+        plan.num_batches = feed.num_batches
+        plan.every_n_batches = options.every_n_batches(
+            trainer.val_check_interval,
+            feed.num_batches,
+            bounded=plan.every_n_epochs is not None and trainer.limit_val_batches != 0,
+        )
+        count = float("inf") if feed.num_batches is None else feed.num_batches
+        trainer.note_batches("train", [count])
+        self._progress.feed = feed
+        return feed
+
+    # Validation
+
+    def _evaluation(self) -> Evaluation:
+        """The validation, with loaders asked for when they are needed and as often as the trainer says."""
+        every, epoch = self._trainer.reload_dataloaders_every_n_epochs, self._progress.state.epoch
+        anew = bool(every) and epoch - self._validation_loaded_at >= every
+        if self._validation is None or anew:
+            self._validation_loaded_at = epoch
+            self._validation = evaluation(
+                self._trainer,
+                self._module,
+                self._hooks,
+                self._sources,
+                self._progress,
+                "validation",
+                anew=anew,
+                ordered=bool(self._trainer.overfit_batches),
+            )
+            self._validation.no_grad = torch.no_grad  # what a step keeps must be of use in training
+            self._validation.eval_batches = self._progress.state.eval_batches
+        return self._validation
+
+    def _check_sanity(self) -> None:
+        """A short validation, so that a mistake in it shows before hours of training."""
+        plan = self._trainer.fit_loop
+        if not self._trainer.num_sanity_val_steps or not plan.validates:
+            return
+        with self._trainer.doing("sanity_check"), self._progress.results.rehearsing():
+            self._hooks.call("on_sanity_check_start")
+            work = self._evaluation()
+            work.most = int(min(self._trainer.num_sanity_val_steps, 1 << 62))
+            counts, work.eval_batches = work.eval_batches, []
+            work.run()
+            self._hooks.call("on_sanity_check_end")
+        work.eval_batches, work.most = counts, None
+        if not plan.validates_epoch(self._progress.state):
+            self._validation_loaded_at = -math.inf  # for this, not for the epoch that will be validated
+
+    def validate(self) -> bool:
+        """Validate within the fit; returns whether there were any batches."""
+        trainer, state, results = self._trainer, self._progress.state, self._progress.results
+        with trainer.doing("validation"):
+            if not state.pending:
+                self._progress.logbook.hook = "on_validation_model_zero_grad"
+                self._module.on_validation_model_zero_grad()
+            work = self._evaluation()
+            work.epoch = state.epoch
+            found = work.run(lambda metrics: results.report(metrics, step=state.stepped, epoch=state.epoch))
+        trainer.fit_loop.validated_at = time.monotonic()
+        return bool(found)
+
+    # For the trainer
+
+    def check_losses(self) -> None:
+        """Raise if a loss was not finite: such weights are not to be saved."""
+        if self._finite is not None:
+            self._finite.check()
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients of a loss in manual optimization."""
+        assert self._tools is not None
+        overridden = self._module.backward if self._hooks.overridden("backward") else None
+        backward(self._tools, loss, overridden, *args, **kwargs)
+
+
+def evaluation(
+    trainer: Trainer,
+    module: Module,
+    hooks: Hooks,
+    sources: Sources,
+    progress: Progress,
+    kind: Kind,
+    *,
+    anew: bool = False,
+    ordered: bool = False,
+) -> Evaluation:
+    """A pass over the loaders of a split, ready to run.
+
+    Raises:
+        UsageError: the module has no step for it, or there are no loaders.
+    """
+    split = SPLITS[kind]
+    if kind != "predict" and not hooks.overridden(f"{kind}_step"):
+        getattr(module, f"{kind}_step")()  # says what is missing
+    limit = getattr(trainer, f"limit_{split}_batches")
+    feeds = (
+        []
+        if limit == 0
+        else evaluation_feeds(sources.load(split, anew=anew), limit=limit, split=split, ordered=ordered)
+    )
+    trainer.note_batches(
+        split, [float("inf") if feed.num_batches is None else feed.num_batches for feed in feeds]
+    )
+    return Evaluation(
+        module=module,
+        hooks=hooks,
+        kind=kind,
+        feeds=feeds,
+        step=hooks.profiled(
+            f"{_STRATEGY}.{kind}_step",
+            _explaining(module, bound_step(module, f"{kind}_step", loaders=len(feeds))),
+        ),
+        results=progress.results,
+        precision=progress.precision,
+        prepare=preparer(module, trainer.datamodule, progress.precision, trainer.device),
+        no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
+        interrupts=trainer.interrupts,
+        seed=mix(progress.seed, _STREAMS[kind]),  # not that of training
+        epoch=progress.state.epoch,
+        silent=trainer.barebones,
+    )
+
+
+def _explaining(module: Module, step: Callable[..., object]) -> Callable[..., object]:
+    """The step; when it fails on its first batch the error says which layer got what."""
+    done = False
+
+    def explaining(*arguments: object) -> object:
+        nonlocal done
+        if done:
+            return step(*arguments)
+        try:
+            found = step(*arguments)
+        except Exception as error:
+            _explained(error, module, lambda: step(*arguments))
+            raise
+        done = True
+        return found
+
+    return explaining
+
+
+def _explained(error: Exception, module: Module, again: Callable[[], object]) -> None:
+    """Raise what explains an error, if anything does."""
+    text = None if isinstance(error, UsageError) else explain(error, module, again)
+    if text is not None:
+        raise UsageError(text) from error
