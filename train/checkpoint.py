@@ -218,6 +218,7 @@ def load_module(
     """Make a module with the arguments that a checkpoint or a file holds, and give it the weights."""
     content = cast("dict[str, Any]", load_ckpt(path, map_location or "cpu"))
     module = cls(**arguments_from(content, cls, overrides, hparams_file=hparams_file))
+    module.configure_model()
     module.on_load_checkpoint(content)
     if strict is not None:
         module.strict_loading = strict

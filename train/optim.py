@@ -143,7 +143,8 @@ def _parts(returned: object) -> tuple[list[Optimizer], list[object], str | None]
 
 def _optimizer(item: object) -> Optimizer:
     found = item.get("optimizer") if isinstance(item, Mapping) else item
-    found = getattr(found, "optimizer", found) if not isinstance(found, Optimizer) else found
+    if hasattr(found, "param_groups") and not isinstance(found, Optimizer):  # something around an optimizer
+        found = getattr(found, "optimizer", found)
     if isinstance(found, Optimizer):
         return found
     if isinstance(item, Mapping):

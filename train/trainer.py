@@ -162,7 +162,10 @@ class Trainer(TrainerOptions):
         """Learn which module and data are at work."""
         model, self.compiled = unwrapped(model)
         module = check_module(model)
-        module.trainer, self._module, self.datamodule = self, module, datamodule
+        for part in module.modules():  # modules within a module may ask the trainer too
+            if isinstance(part, Module):
+                part.trainer = self
+        self._module, self.datamodule = module, datamodule
         self._sources = Sources(module, datamodule, given)
         self.interrupts.save = self._save_interrupted
         self._fitting = None

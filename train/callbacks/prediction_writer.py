@@ -103,9 +103,6 @@ class BasePredictionWriter(Callback):
         """Have all of it written."""
         if self.interval != "batch":
             predictions, self._predictions = self._predictions, []
-            indices = [
-                list(known[: len(made)])
-                for known, made in zip(trainer.predict_batch_indices, predictions, strict=True)
-            ]
+            indices = [list(known) for known in trainer.predict_batch_indices]
             found = predictions[0] if len(predictions) == 1 else predictions
             self.write_on_epoch_end(trainer, pl_module, found, indices)

@@ -133,6 +133,21 @@ def test_a_second_prediction_is_one_of_its_own() -> None:
     assert [indices for _, indices in written.epochs] == [[[[0], [1]]], [[[0]]]]
 
 
+def test_what_a_broken_prediction_left_is_forgotten() -> None:
+    class Breaking(Echo):
+        def predict_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+            if batch_idx == 1:
+                raise InterruptedError
+            return batch
+
+    written = Written("epoch")
+    trainer = quiet(callbacks=[written])
+    with pytest.raises(InterruptedError):
+        trainer.predict(Breaking(), DataLoader(Numbers(2), 1))
+    trainer.predict(Echo(), DataLoader(Numbers(1), 1))
+    assert written.epochs == [([[0.0]], [[[0]]])]
+
+
 def test_what_is_not_overridden_is_an_error() -> None:
     for interval, method in (("batch", "write_on_batch_end"), ("epoch", "write_on_epoch_end")):
         with pytest.raises(UsageError, match=f"BasePredictionWriter defines no {method}"):
