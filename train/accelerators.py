@@ -9,6 +9,7 @@ import torch
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.device_indices import Devices, indices_of, read_devices
 from lifecycle.train.load import Load
+from lifecycle.train.strategies import SingleDeviceStrategy
 
 _ONE = "this version trains on one device"
 _SEVERAL = ("ddp", "fsdp", "deepspeed", "xla", "single_xla", "single_tpu", "model_parallel")  # and variants
@@ -227,7 +228,7 @@ def device_of(
     Args:
         accelerator: ``auto``, ``cpu``, ``gpu``, ``cuda``, ``mps``, or an `Accelerator`.
         devices: ``auto``, 1, or an index in a list, as in ``[2]`` or ``"2,"``; -1 for all where that is one.
-        strategy: ``auto`` or ``single_device``.
+        strategy: ``auto``, ``single_device``, or a `SingleDeviceStrategy` that names the device.
         num_nodes: 1.
 
     Raises:
@@ -237,6 +238,14 @@ def device_of(
     if num_nodes != 1:
         raise UsageError(f"{_ONE}, and num_nodes={num_nodes!r} is not one machine", hint="Pass num_nodes=1.")
     kind = accelerator_of(accelerator)
+    if isinstance(strategy, SingleDeviceStrategy):
+        device = strategy.root_device
+        if kind.name() in ("cpu", "cuda", "mps") and kind.name() != device.type:
+            raise UsageError(
+                f"strategy=SingleDeviceStrategy('{device}') does not go with accelerator={accelerator!r}",
+                hint="Name the same kind of device in both.",
+            )
+        return device
     if devices == "auto":
         if kind.auto_device_count() > 1:
             log.info("of %d devices the first is used: %s", kind.auto_device_count(), _ONE)
@@ -252,7 +261,7 @@ def device_of(
 
 def _check_strategy(strategy: object) -> None:
     name = strategy.lower() if isinstance(strategy, str) else None
-    if name in ("auto", "single_device"):
+    if name in ("auto", "single_device") or isinstance(strategy, SingleDeviceStrategy):
         return
     if name is None or name.startswith(_SEVERAL):
         shown = repr(strategy) if name else f"{type(strategy).__name__}(…)"

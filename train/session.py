@@ -13,6 +13,7 @@ from torch import nn
 from lifecycle.core.errors import UsageError
 from lifecycle.train.forward import with_forward
 from lifecycle.train.hooks import Hooks
+from lifecycle.train.rehearsal import TuningDone
 from lifecycle.train.trainer_state import VERBS, TrainerStatus
 
 if TYPE_CHECKING:
@@ -59,13 +60,12 @@ def session(
             yield hooks
             if verb == "fit":
                 hooks.call("on_fit_end")
-            if datamodule is not None:
-                datamodule.teardown(stage=stage)
-            hooks.call("teardown", stage=stage)
-            trainer.finish("success")
-            trainer.note_status(TrainerStatus.FINISHED)
+            _tear_down(trainer, hooks, datamodule, stage)
             if trainer.timing is not None:
                 trainer.timing.describe()
+    except TuningDone:  # a tuner has what it wanted: no error
+        _tear_down(trainer, hooks, datamodule, stage)
+        raise
     except BaseException as error:
         trainer.note_status(TrainerStatus.INTERRUPTED)
         hooks.call("on_exception", error)
@@ -123,6 +123,14 @@ def _set_up(hooks: Hooks, module: Module, datamodule: DataModule | None, stage: 
     hooks.call("setup", stage=stage)
     module.configure_sharded_model()
     module.configure_model()
+
+
+def _tear_down(trainer: Trainer, hooks: Hooks, datamodule: DataModule | None, stage: str) -> None:
+    if datamodule is not None:
+        datamodule.teardown(stage=stage)
+    hooks.call("teardown", stage=stage)
+    trainer.finish("success")
+    trainer.note_status(TrainerStatus.FINISHED)
 
 
 @contextmanager

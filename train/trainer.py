@@ -206,7 +206,7 @@ class Trainer(TrainerOptions):
     @property
     def predict_batch_indices(self) -> list[list[Any]]:
         """For each loader of a prediction, which samples each batch consists of, as far as it was read."""
-        return [] if self._work is None else [list(feed.indices) for feed in self._work.feeds]
+        return [] if self._work is None else [feed.indices for feed in self._work.feeds]
 
     def reload_dataloaders(self) -> None:
         """Have the verb at work ask for its loaders anew: their batch size has changed, say."""

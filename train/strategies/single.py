@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -10,15 +9,18 @@ import torch
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
 class SingleDeviceStrategy:
     """What modules and callbacks may ask to be done across processes.
 
+    Args:
+        device: Where the module is.
+
     Attributes:
-        root_device: Where the module is.
+        root_device: The same.
     """
 
-    root_device: torch.device
+    def __init__(self, device: torch.device | str | int = "cpu") -> None:
+        self.root_device = torch.device(device)
 
     @property
     def is_global_zero(self) -> bool:
