@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -101,3 +102,13 @@ def _absent(item: pytest.Item) -> Iterator[str]:
         package, *executable = marker.args
         if shutil.which(executable[0] if executable else package) is None:
             yield package
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A command line that a test runs in this process listens for signals ever after: nobody else does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)

@@ -130,16 +130,22 @@ def own_state(content: Mapping[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", loops["lifecycle"])
 
 
-def restore_module(content: Mapping[str, Any], module: Module) -> None:
+def restore_module(content: Mapping[str, Any], module: Module, *, strict: bool | None = None) -> None:
     """Load the weights.
+
+    Args:
+        content: Of a checkpoint.
+        module: Whose weights.
+        strict: Whether keys must be the same; by default as the module says.
 
     Raises:
         UsageError: the checkpoint is of another model; says what differs.
     """
     weights = cast("Mapping[str, Tensor]", content["state_dict"])
-    if module.strict_loading and (error := other_model(weights, module.state_dict())) is not None:
+    strict = module.strict_loading if strict is None else strict
+    if strict and (error := other_model(weights, module.state_dict())) is not None:
         raise error
-    module.load_state_dict(weights, strict=module.strict_loading)
+    module.load_state_dict(weights, strict=strict)
 
 
 def restore_callbacks(content: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
@@ -220,7 +226,8 @@ def load_module(
     module = cls(**arguments_from(content, cls, overrides, hparams_file=hparams_file))
     module.configure_model()
     module.on_load_checkpoint(content)
-    if strict is not None:
-        module.strict_loading = strict
-    restore_module(content, module)
-    return module
+    restore_module(content, module, strict=strict)
+    if map_location is None:
+        return module
+    tensors = (value for value in content["state_dict"].values() if isinstance(value, Tensor))
+    return module.to(next((tensor.device for tensor in tensors), module.device))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -50,12 +50,19 @@ class Interrupts:
         handler = self._before.get(number)
         if callable(handler):
             handler(number, None)
-        raise SystemExit(128 + number)
+        _end(number)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:  # asked twice: at once
             handler = self._before.get(number)
             if callable(handler):
                 handler(number, frame)
-            raise SystemExit(128 + number)
+            _end(number)
         self.received = number
+
+
+def _end(number: int) -> NoReturn:
+    """What a signal does whose handler let the program go on."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)

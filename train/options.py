@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.limits import Limit
 from lifecycle.train.optim import CLIPPING
 from lifecycle.train.precision import Precision
+
+if TYPE_CHECKING:
+    from lifecycle.train.callbacks import Callback
 
 Duration: TypeAlias = "str | timedelta | Mapping[str, int]"
 
@@ -104,6 +107,31 @@ def check_interval(interval: object, every_n_epochs: int | None) -> None:
             "across epochs, so a fraction of an epoch says nothing",
             hint="Give a whole number of batches or a time.",
         )
+
+
+def check_callbacks(callbacks: Sequence[Callback], *, checkpointing: bool, bar: bool) -> None:
+    """Raise `UsageError` if callbacks contradict the trainer's switches, or there are two progress bars.
+
+    Args:
+        callbacks: Those that were passed.
+        checkpointing: Whether checkpoints are wanted.
+        bar: Whether a progress bar is.
+    """
+    from lifecycle.train.callbacks import Checkpoint, ProgressBar
+
+    for kind, wanted, switch in (
+        (Checkpoint, checkpointing, "enable_checkpointing"),
+        (ProgressBar, bar, "enable_progress_bar"),
+    ):
+        found = [type(callback).__name__ for callback in callbacks if isinstance(callback, kind)]
+        if found and not wanted:
+            raise UsageError(
+                f"Trainer({switch}=False) was given a {found[0]} among its callbacks: say one of them"
+            )
+        if kind is ProgressBar and len(found) > 1:
+            raise UsageError(
+                f"there are {len(found)} progress bars among the callbacks ({', '.join(found)}): give one"
+            )
 
 
 def precision_among(precision: object, plugins: object) -> object:

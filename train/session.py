@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ def session(
     module: Module,
     datamodule: DataModule | None,
     verb: str,
-    content: Mapping[str, Any] | None = None,
+    content: dict[str, Any] | None = None,
 ) -> Iterator[Hooks]:
     """Attach module and data to the trainer, run their set-up, and give everyone's hooks.
 

@@ -188,7 +188,7 @@ class Trainer(TrainerOptions):
 
     @contextmanager
     def _working(
-        self, verb: str, module: Module, datamodule: DataModule | None, content: Mapping[str, Any] | None
+        self, verb: str, module: Module, datamodule: DataModule | None, content: dict[str, Any] | None
     ) -> Iterator[Hooks]:
         self._verb = verb
         with self.doing(verb), session(self, module, datamodule, verb, content) as hooks:
@@ -307,17 +307,20 @@ class Trainer(TrainerOptions):
         module.on_save_checkpoint(content)
         return content
 
-    def restore(self, content: Mapping[str, Any]) -> None:
-        """Give module, data and callbacks what a checkpoint holds for them: called when they are set up."""
+    def restore(self, content: dict[str, Any]) -> None:
+        """Give module, data and callbacks what a checkpoint holds for them, when they are set up.
+
+        They may change it first: rename weights of an older version, say.
+        """
         module = self._given_or_last(None)
-        module.on_load_checkpoint(dict(content))
+        module.on_load_checkpoint(content)
         restore_module(content, module)
         if self.datamodule is not None:
             key = type(self.datamodule).__qualname__
             if key in content:
                 self.datamodule.load_state_dict(content[key])
         for callback in self.callbacks:
-            callback.on_load_checkpoint(self, module, dict(content))
+            callback.on_load_checkpoint(self, module, content)
         restore_callbacks(content, self.callbacks)
 
     # For modules and callbacks

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from lifecycle.train import options
 from lifecycle.train.accelerators import accelerator_of, device_of
 from lifecycle.train.callbacks.base import Callback
-from lifecycle.train.callbacks.defaults import with_defaults
+from lifecycle.train.callbacks.defaults import callbacks_in, with_defaults
 from lifecycle.train.checkpoint import Progress
 from lifecycle.train.interrupts import Interrupts
 from lifecycle.train.limits import Limit
@@ -224,10 +224,13 @@ class TrainerOptions(TrainerView):
         self.profiler = self.timing or PassThroughProfiler()
         self._root = Path.cwd() if default_root_dir is None else Path(default_root_dir)
         self.loggers: list[Any] = loggers_of(False if bare else logger, self._root, dummy=bool(dev))
+        checkpointing = not bare and enable_checkpointing is not False
+        bar = not bare and enable_progress_bar is not False
+        options.check_callbacks(callbacks_in(callbacks), checkpointing=checkpointing, bar=bar)
         self.callbacks = with_defaults(
             callbacks,
-            checkpoint=not (bare or dev) and enable_checkpointing is not False,
-            bar=not bare and enable_progress_bar is not False,
+            checkpoint=checkpointing and not dev,
+            bar=bar,
             summary=not bare and enable_model_summary is not False,
             max_time=max_time,
         )

@@ -12,6 +12,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
 import lifecycle as pl
+from lifecycle.callbacks import Checkpoint, ProgressBar
 from lifecycle.core.canonical import JSON
 
 Batch = list[Tensor]
@@ -90,9 +91,13 @@ class Recorder:
 
 def quiet(**options: Any) -> pl.Trainer:
     """A trainer that writes and shows nothing unless told to."""
-    silent = dict.fromkeys(
-        ("enable_checkpointing", "enable_model_summary", "enable_progress_bar", "logger"), False
-    )
+    given = options.get("callbacks")
+    kinds = [type(callback) for callback in (given if isinstance(given, list | tuple) else [given])]
+    silent = {"enable_model_summary": False, "logger": False}
+    # A callback of a kind that is switched off is refused.
+    for switch, kind in (("enable_checkpointing", Checkpoint), ("enable_progress_bar", ProgressBar)):
+        if not any(issubclass(found, kind) for found in kinds):
+            silent[switch] = False
     return pl.Trainer(**{**silent, "max_epochs": 1, **options})
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torchmetrics import MeanSquaredError
 
 import lifecycle as pl
 from lifecycle.callbacks import ModelCheckpoint
 from lifecycle.train.checkpoint import load_ckpt
 from tests.train.callbacks.disturbed import differences
-from tests.train.small import Plain, Regression, loader, quiet, seeded
+from tests.train.small import Plain, Recorder, Regression, loader, quiet, seeded
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -180,3 +181,37 @@ def test_a_fit_in_another_thread_leaves_signals_alone() -> None:
     thread.join()
     assert trainer.global_step == 6
     assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+class Measured(Regression):
+    """Scores with a torchmetrics object, and logs every value of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error = MeanSquaredError()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.error(self(batch[0]), batch[1])
+        self.log("error", self.error, on_step=True, on_epoch=True)
+
+
+def test_a_validation_that_was_cut_is_scored_once(tmp_path: Path) -> None:
+    def sent(folder: str, *callbacks: pl.Callback, ckpt_path: str | None = None) -> list[Any]:
+        recorder = Recorder()
+        keep = ModelCheckpoint(tmp_path / folder)
+        trainer = quiet(max_epochs=3, logger=recorder, callbacks=[*callbacks, keep])
+        try:
+            trainer.fit(seeded(Measured), loader(shuffle=True), loader(), ckpt_path=ckpt_path)
+        except KeyboardInterrupt:
+            assert callbacks
+        return [
+            (step, numbers) for step, numbers in recorder.sent if set(numbers) & {"error_step", "error_epoch"}
+        ]
+
+    whole = sent("whole")
+    cut = sent("parts", Signals("validating", signal.SIGINT))
+    rest = sent("parts", ckpt_path="last")
+    # A whole validation and two batches of the next; then that again from its beginning, and the last.
+    assert len(whole) == 3 * 7 and len(cut) == 7 + 2
+    assert cut == whole[: len(cut)]
+    assert rest == whole[7:]

@@ -14,6 +14,7 @@ from torch import Tensor
 import lifecycle as pl
 from lifecycle.callbacks import ModelCheckpoint, ModelSummary, ProgressBar, Timer
 from lifecycle.core.errors import UsageError
+from lifecycle.profilers import SimpleProfiler
 from lifecycle.train.precision import precision_of
 from tests.train.course import Course, numbered, run, unnumbered
 from tests.train.small import Plain, Recorder, loader, quiet
@@ -313,8 +314,7 @@ def test_torchs_switches_last_as_long_as_a_run(monkeypatch: pytest.MonkeyPatch) 
     assert states(deterministic="warn") == [True, True, False, False]
     assert states(benchmark=True) == [False, False, True, False]
     assert states(deterministic=True, benchmark=True) == [True, False, True, False]
-    with pytest.warns(UserWarning, match="Anomaly Detection has been enabled"):
-        assert states(detect_anomaly=True) == [False, False, False, True]
+    assert states(detect_anomaly=True) == [False, False, False, True]
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     assert states() == [False, False, True, False]
     assert states(deterministic=True) == [True, False, False, False]
@@ -347,7 +347,7 @@ def test_an_anomaly_is_found_where_it_arises() -> None:
 
     with (
         pytest.warns(UserWarning),
-        pytest.raises(RuntimeError, match="^Function 'MulBackward0' returned nan values in its 0th output"),
+        pytest.raises(RuntimeError, match=r"^Function 'MulBackward0' returned nan values in its 0th output"),
     ):
         quiet(detect_anomaly=True).fit(Broken(), loader())
 
@@ -369,7 +369,7 @@ def test_an_anomaly_is_found_where_it_arises() -> None:
 def test_barebones_leaves_out_what_costs_time(options: dict[str, Any]) -> None:
     trainer = pl.Trainer(barebones=True, max_epochs=1)
     assert (trainer.callbacks, trainer.loggers, trainer.num_sanity_val_steps) == ([], [], 0)
-    assert (trainer.log_every_n_steps, trainer.profiler) == (0, None)
+    assert trainer.log_every_n_steps == 0
     module = Course()
     trainer.fit(module, numbered(), numbered(2))
     assert module.line() == "t0:012345 v0:01"
@@ -389,12 +389,14 @@ def test_a_precision_is_named_or_a_plugin() -> None:
         assert module.net[0].weight.dtype == torch.float64
 
 
-def test_a_profiler_is_named() -> None:
-    from lifecycle.profilers import SimpleProfiler
-
-    trainer = quiet(profiler="simple")
+def test_a_profiler_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    trainer = quiet(profiler="simple", limit_train_batches=2)
     assert isinstance(trainer.profiler, SimpleProfiler)
-    assert quiet().profiler is not None or quiet().profiler is None  # one that does nothing may stand in
+    trainer.fit(Plain(), loader())
+    (line,) = (line for line in caplog.text.splitlines() if line.startswith("run_training_batch"))
+    assert line.split()[2] == "2"  # calls
+    with pytest.raises(UsageError):
+        quiet(profiler="quick")
 
 
 # What is switched on by default
@@ -423,10 +425,22 @@ def test_a_time_limit_is_a_timer() -> None:
     ] == [Timer]
 
 
-def test_a_checkpoint_that_is_not_wanted_is_refused(tmp_path: Path) -> None:
-    """As in Lightning, a ModelCheckpoint that was passed contradicts the switch."""
-    with pytest.raises(UsageError):
-        quiet(callbacks=[ModelCheckpoint(tmp_path)], enable_checkpointing=False)
+def test_what_is_switched_off_is_not_to_be_passed(tmp_path: Path) -> None:
+    silent = {"enable_checkpointing": False, "enable_progress_bar": False}
+    for options in (silent, {"barebones": True}):
+        for callback, switch in (
+            (ModelCheckpoint(tmp_path), "enable_checkpointing"),
+            (ProgressBar(), "enable_progress_bar"),
+        ):
+            with pytest.raises(UsageError) as refused:
+                pl.Trainer(callbacks=[callback], **options)
+            name = type(callback).__name__
+            told = f"Trainer({switch}=False) was given a {name} among its callbacks: say one of them"
+            assert str(refused.value) == told
+    with pytest.raises(
+        UsageError, match=r"^there are 2 progress bars among the callbacks \(ProgressBar, Pro"
+    ):
+        pl.Trainer(callbacks=[ProgressBar(), ProgressBar()])
 
 
 def test_a_trial_run_writes_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def with_defaults(
     from lifecycle.train.callbacks.summary import ModelSummary
     from lifecycle.train.callbacks.timer import Timer
 
-    found = _callbacks(given)
+    found = callbacks_in(given)
     wanted: list[tuple[bool, type[Callback], type[Callback]]] = [
         (checkpoint, Checkpoint, ModelCheckpoint),
         (bar, ProgressBar, RichProgressBar),
@@ -45,7 +45,7 @@ def arranged(callbacks: Sequence[Callback], of_module: object) -> list[Callback]
         callbacks: The trainer's.
         of_module: The module's own, which replace the trainer's of the same type.
     """
-    own = _callbacks(of_module)
+    own = callbacks_in(of_module)
     kept = [c for c in callbacks if not any(type(c) is type(other) for other in own)]
     both = [*kept, *own]
     tuning = [c for c in both if c.tunes]
@@ -68,7 +68,12 @@ def _tell_apart(callbacks: Sequence[Callback]) -> None:
         keys.add(callback.state_key)
 
 
-def _callbacks(given: object) -> list[Callback]:
+def callbacks_in(given: object) -> list[Callback]:
+    """Callbacks in a list: of one, of several, or of none.
+
+    Raises:
+        UsageError: something that was given is no callback.
+    """
     items = [given] if isinstance(given, Callback) else list(given or ())  # type: ignore[call-overload]
     for item in items:
         if not isinstance(item, Callback):

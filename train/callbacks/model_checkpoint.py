@@ -164,10 +164,6 @@ class ModelCheckpoint(CheckpointFiles):
         # What a checkpoint brought back was measured before.
         self._measured = (monitored(trainer, self.monitor), -1)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: Module) -> None:
-        """What was measured until now is of the weights that there were: also what is only read anew."""
-        self._measured = (monitored(trainer, self.monitor), self._measured[1])
-
     def save_if_due(
         self, trainer: Trainer, pl_module: Module, *, stepped: bool, validated: bool, epoch_ended: bool
     ) -> None:
@@ -243,7 +239,7 @@ class ModelCheckpoint(CheckpointFiles):
         counts = self._every_n_epochs > 0 and (trainer.current_epoch + 1) % self._every_n_epochs == 0
         new = self._saved_at != step
         due = self._waits or (new and (triggered or (regular and counts)))
-        last_due = bool(self.save_last) and new and (triggered or regular or ending)
+        last_due = bool(self.save_last) and new and (triggered or regular)
         if not (due or last_due):
             return
         self._wait(trainer)  # what became of the file before counts

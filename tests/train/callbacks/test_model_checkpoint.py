@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
+from torchmetrics import MeanMetric
 
 import lifecycle as pl
 from lifecycle.callbacks import Checkpoint, ModelCheckpoint
@@ -263,13 +264,20 @@ def test_in_the_midst_of_epochs_losses_of_steps_are_compared_with_their_like(tmp
     assert keep.best_model_score == pytest.approx(sum(0.98 ** (2 * step) for step in range(8)) / 8)
 
 
-def test_what_others_look_at_between_epochs_does_not_become_new(tmp_path: Path) -> None:
-    class Looking(pl.Callback):
-        def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.Module) -> None:
-            float(trainer.callback_metrics.get("loss_epoch", torch.tensor(0.0)))
+def test_a_metric_that_is_computed_whenever_somebody_looks_is_measured_once_an_epoch(tmp_path: Path) -> None:
+    class Computing(Scored):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean = MeanMetric()
 
-    keep = ModelCheckpoint(tmp_path, monitor="loss_epoch", save_top_k=9, every_n_train_steps=3)
-    fit(Looking(), keep, max_epochs=2)
+        def training_step(self, batch: object, batch_idx: int) -> Tensor:
+            loss = super().training_step(batch, batch_idx)
+            self.mean.update(loss.detach())
+            self.log("mean", self.mean, on_step=False, on_epoch=True)
+            return loss
+
+    keep = ModelCheckpoint(tmp_path, monitor="mean", save_top_k=9, every_n_train_steps=3)
+    fit(keep, module=Computing(), max_epochs=2)
     assert files(tmp_path) == {"epoch=0-step=8.ckpt": 8, "epoch=1-step=16.ckpt": 16}
 
 
@@ -419,6 +427,15 @@ def test_without_versions_it_is_replaced(tmp_path: Path) -> None:
     assert list(files(tmp_path)) == ["best.ckpt", "last.ckpt"]
 
 
+def test_epoch_and_step_may_be_logged_by_others(tmp_path: Path) -> None:
+    class Counting(pl.Callback):
+        def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.Module) -> None:
+            pl_module.log("step", 1000.0 * (trainer.current_epoch + 1))
+
+    fit(ModelCheckpoint(tmp_path), Counting())
+    assert files(tmp_path) == {"epoch=2-step=3000.ckpt": 24}
+
+
 def test_a_name_that_is_still_being_written_counts(tmp_path: Path) -> None:
     keep = ModelCheckpoint(tmp_path, "{epoch}", every_n_train_steps=2, save_top_k=-1)
     other = ModelCheckpoint(tmp_path, "{epoch}", every_n_train_steps=4, save_top_k=-1)
@@ -479,6 +496,16 @@ def test_a_fit_that_is_stopped_and_resumed_leaves_what_the_undisturbed_one_does(
         for content, folder in ((first, whole), (second, parts)):
             content["callbacks"] = without_folder(content["callbacks"], folder)
         assert same(first, second)
+
+
+def test_what_a_checkpoint_brings_back_was_measured_before(tmp_path: Path) -> None:
+    """In step 6 a save is due, and what is known of the metric is of step 4."""
+    options: dict[str, Any] = {"monitor": "val", "every_n_train_steps": 3, "save_top_k": 5, "save_last": True}
+    with pytest.raises(InterruptedError):
+        fit(ModelCheckpoint(tmp_path, **options), Stopping(5), val_check_interval=4)
+    assert step_of(tmp_path / "last.ckpt") == 4
+    fit(ModelCheckpoint(tmp_path, **options), val_check_interval=4, max_epochs=1, ckpt_path="last")
+    assert files(tmp_path) == {"epoch=0-step=4.ckpt": 4, "epoch=0-step=8.ckpt": 8, "last.ckpt": 8}
 
 
 def without_folder(value: object, folder: Path) -> object:
@@ -577,7 +604,7 @@ def test_a_monitor_that_nobody_logs_is_an_error_that_names_what_is_logged(tmp_pa
 
 
 def test_epochs_without_validation_wait_for_the_next(tmp_path: Path) -> None:
-    for options in ({}, {"save_on_train_epoch_end": True}):
+    for options in list[dict[str, Any]]([{}, {"save_on_train_epoch_end": True}]):
         keep = ModelCheckpoint(tmp_path / str(len(options)), monitor="val", mode="max", **options)
         fit(keep, module=Scored((9.0, 0.5, 9.0, 0.7, 9.0)), check_val_every_n_epoch=2, max_epochs=5)
         assert step_of(keep.best_model_path) == 32
@@ -668,6 +695,19 @@ def test_an_exception_is_saved_under_a_name_of_its_own(tmp_path: Path) -> None:
     assert keep.best_model_path == str(tmp_path / "best.ckpt")
 
 
+def test_what_fails_before_it_is_written_is_not_ranked(tmp_path: Path) -> None:
+    class Odd(pl.Callback):
+        def on_save_checkpoint(self, trainer: pl.Trainer, *given: object) -> None:
+            if trainer.global_step == 16:
+                raise InterruptedError
+
+    keep = ModelCheckpoint(tmp_path, monitor="val", mode="max", save_last=True)
+    with pytest.raises(InterruptedError):
+        fit(keep, Odd(), module=Scored((0.1, 0.2)))
+    assert {Path(path).name for path in keep.best_k_models} == {"epoch=0-step=8.ckpt"}
+    assert files(tmp_path) == {"epoch=0-step=8.ckpt": 8, "last.ckpt": 8}
+
+
 def test_without_being_asked_an_exception_saves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InterruptedError):
         fit(ModelCheckpoint(tmp_path, save_last=True), Stopping(11))
@@ -745,11 +785,14 @@ def test_loggers_are_told_of_what_is_saved_at_the_very_end(tmp_path: Path) -> No
     assert step_of(tmp_path / "here" / "last.ckpt") == 8
 
 
-def test_by_default_files_go_to_the_first_loggers_run(tmp_path: Path) -> None:
+def test_by_default_files_go_to_the_first_loggers_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     keep = ModelCheckpoint()
-    fit(keep, logger=Logger(tmp_path))
-    assert files(tmp_path) == {"run/a/checkpoints/epoch=2-step=24.ckpt": 24}
-    assert keep.dirpath == str(tmp_path / "run" / "a" / "checkpoints")
+    fit(keep, logger=[Logger(Path("logs")), Logger(Path("others"))])
+    assert files(tmp_path) == {"logs/run/a/checkpoints/epoch=2-step=24.ckpt": 24}
+    assert keep.dirpath == str(tmp_path / "logs" / "run" / "a" / "checkpoints")
 
 
 def test_without_loggers_they_go_below_the_trainers_folder(
@@ -759,7 +802,10 @@ def test_without_loggers_they_go_below_the_trainers_folder(
     assert list(files(tmp_path)) == ["checkpoints/epoch=2-step=24.ckpt"]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    fit(ModelCheckpoint())
+    keep = ModelCheckpoint()
+    fit(keep)
+    monkeypatch.chdir(tmp_path)
+    assert step_of(keep.best_model_path) == 24
     assert list(files(tmp_path / "elsewhere")) == ["checkpoints/epoch=2-step=24.ckpt"]
 
 

@@ -88,6 +88,7 @@ def test_older_files_are_not_opened(made: Path) -> None:
 def test_links_are_followed_and_those_that_lead_nowhere_passed_over(made: Path) -> None:
     (made / "last.ckpt").symlink_to("epoch=2-step=24.ckpt")
     (made / "dangling.ckpt").symlink_to("gone.ckpt")
+    (made / "folder.ckpt").mkdir()
     found = newest_checkpoint([made])
     assert found is not None
     assert found.resolve() == made / "epoch=2-step=24.ckpt"
@@ -114,7 +115,9 @@ def test_a_fit_goes_on_from_the_newest_of_any_run(tmp_path: Path) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "the checkpoint's ModelCheckpoint saved to")
             trainer = fit(ModelCheckpoint(), logger=logger, max_epochs=epochs, ckpt_path="last")
-        assert trainer.global_step == 8 * epochs
+        run = epochs - 2
+        before = tmp_path / f"runs/version_{run}/checkpoints/epoch={run}-step={8 * (run + 1)}.ckpt"
+        assert trainer.ckpt_path == (None if epochs == 1 else str(before))
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.ckpt")) == [
         f"runs/version_{run}/checkpoints/epoch={run}-step={8 * (run + 1)}.ckpt" for run in (0, 1, 2)
     ]
