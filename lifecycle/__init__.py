@@ -48,7 +48,25 @@ _HOME = {
 }
 
 
+# ``pl.callbacks.ModelCheckpoint`` works without importing ``lifecycle.callbacks`` first.
+_SUBMODULES = frozenset(
+    (
+        "accelerators",
+        "callbacks",
+        "loggers",
+        "plugins",
+        "profilers",
+        "strategies",
+        "trainer",
+        "tuner",
+        "utilities",
+    )
+)
+
+
 def __getattr__(name: str) -> object:
+    if name in _SUBMODULES:
+        return import_module(f"lifecycle.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'lifecycle' has no attribute '{name}'; it offers: {', '.join(__all__)}")
     module, _, attribute = _HOME[name].partition(":")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lifecycle.core.names import also_named
+
 if TYPE_CHECKING:
     from lifecycle.train.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator, MPSAccelerator
 
@@ -17,3 +19,14 @@ def __getattr__(name: str) -> object:
             f"module 'lifecycle.accelerators' has no attribute '{name}'; it offers: {', '.join(__all__)}"
         )
     return getattr(import_module("lifecycle.train.accelerators"), name)
+
+
+also_named(
+    __name__,
+    (
+        "accelerator",
+        "cpu",
+        "cuda",
+        "mps",
+    ),
+)

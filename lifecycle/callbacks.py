@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lifecycle.core.names import also_named
+
 if TYPE_CHECKING:
     from lifecycle.compress.callbacks import QuantizationAwareTraining, StructuredPruning
     from lifecycle.train.callbacks import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         ProgressBar,
         RichModelSummary,
         RichProgressBar,
+        RichProgressBarTheme,
         StochasticWeightAveraging,
         ThroughputMonitor,
         Timer,
@@ -57,6 +60,7 @@ __all__ = [
     "QuantizationAwareTraining",
     "RichModelSummary",
     "RichProgressBar",
+    "RichProgressBarTheme",
     "StochasticWeightAveraging",
     "StructuredPruning",
     "TQDMProgressBar",
@@ -79,3 +83,33 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+also_named(
+    __name__,
+    (
+        "batch_size_finder",
+        "callback",
+        "checkpoint",
+        "device_stats_monitor",
+        "early_stopping",
+        "finetuning",
+        "gradient_accumulation_scheduler",
+        "lambda_function",
+        "lr_finder",
+        "lr_monitor",
+        "model_checkpoint",
+        "model_summary",
+        "on_exception_checkpoint",
+        "prediction_writer",
+        "progress",
+        "progress.progress_bar",
+        "progress.rich_progress",
+        "progress.tqdm_progress",
+        "rich_model_summary",
+        "stochastic_weight_avg",
+        "throughput_monitor",
+        "timer",
+        "weight_averaging",
+    ),
+)

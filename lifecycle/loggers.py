@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lifecycle.core.names import also_named
+
 if TYPE_CHECKING:
     from lifecycle.train.loggers import (
         CSVLogger,
@@ -27,3 +29,14 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+also_named(
+    __name__,
+    (
+        "csv_logs",
+        "logger",
+        "mlflow",
+        "tensorboard",
+    ),
+)

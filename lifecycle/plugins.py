@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lifecycle.core.names import also_named
+
 if TYPE_CHECKING:
     from lifecycle.train.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 
@@ -29,3 +31,15 @@ def __getattr__(name: str) -> object:
             f"module '{__name__}' has no attribute '{name}'; it offers: {', '.join(__all__)}"
         )
     return getattr(import_module(_HOME[name]), name)
+
+
+also_named(
+    __name__,
+    (
+        "precision",
+        "precision.amp",
+        "precision.double",
+        "precision.half",
+        "precision.precision",
+    ),
+)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lifecycle.core.names import also_named
+
 if TYPE_CHECKING:
     from lifecycle.train.strategies import SingleDeviceStrategy
 
@@ -23,3 +25,6 @@ def __getattr__(name: str) -> object:
             f"module '{__name__}' has no attribute '{name}'; it offers: {', '.join(__all__)}"
         )
     return getattr(import_module(_HOME[name]), name)
+
+
+also_named(__name__, ("single_device",))

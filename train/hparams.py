@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import inspect
+import warnings
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -12,9 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self, cast
 
+import torch
 from torch import Tensor
 
 from lifecycle.core.errors import UsageError, suggest
+
+_KEPT = (type(None), bytes, Tensor, torch.dtype, torch.device, torch.Size)
 
 
 class HyperParameters(dict[str, Any]):
@@ -142,11 +146,52 @@ def merged(first: HyperParameters, *others: HyperParameters) -> dict[str, object
 
 
 def checkpointed(hparams: HyperParameters, prefix: str = "") -> dict[str, object]:
-    """What a checkpoint keeps of them, under Lightning's keys; `prefix` is ``datamodule_`` for data."""
-    content: dict[str, object] = {f"{prefix}hyper_parameters": dict(hparams)} if hparams else {}
-    if hparams and hparams._argument is not None:
+    """What a checkpoint keeps of them, under Lightning's keys; `prefix` is ``datamodule_`` for data.
+
+    What is neither tensor nor plain value (a module, an object of the user's) is left out with a warning, so
+    that the file can be read without running code; paths are kept as text.
+    """
+    kept, odd = {}, []
+    for name, value in hparams.items():
+        try:
+            kept[name] = _plain(value)
+        except TypeError:
+            odd.append(f"'{name}' ({type(value).__name__})")
+    if odd:
+        warnings.warn(
+            f"checkpoints keep tensors and plain values, and leave out the hyperparameter {', '.join(odd)}: "
+            "pass it to load_from_checkpoint, and to save_hyperparameters(ignore=...) to keep this quiet",
+            stacklevel=2,
+        )
+    if not hparams:
+        return {}
+    content: dict[str, object] = {f"{prefix}hyper_parameters": kept}
+    if hparams._argument is not None:
         content[f"{prefix}hparams_name"] = hparams._argument
     return content
+
+
+def _plain(value: object) -> object:
+    """The value as ``torch.load(weights_only=True)`` can give it back.
+
+    Raises:
+        TypeError: it is, or holds, an object that only unpickling could bring back.
+    """
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enumeration the value
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set) and type(value) in (list, tuple, set):
+        return type(value)(_plain(item) for item in value)
+    numbers: tuple[type[Any], ...] = (bool, int, float, complex)
+    for kind in numbers:
+        if isinstance(value, kind):  # numpy's too
+            return kind(value)
+    if isinstance(value, _KEPT) or type(value) in torch.serialization.get_safe_globals():
+        return value
+    raise TypeError(type(value).__name__)
 
 
 def arguments_from(

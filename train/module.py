@@ -39,13 +39,38 @@ class Module(ManualOptimization):
     example_input_array: Tensor | tuple[Tensor, ...] | None = None
     strict_loading: bool = True
     allow_zero_length_dataloader_with_multiple_devices: bool = False
+    _hparams: HyperParameters | None = None  # may be saved before __init__ is called
+    _hparams_initial: HyperParameters | None = None
+    _log_hyperparams: bool = False
+    # What torch.jit.script is not to compile.
+    __jit_unused_properties__ = (
+        "current_epoch",
+        "device",
+        "dtype",
+        "global_rank",
+        "global_step",
+        "hparams",
+        "hparams_initial",
+        "local_rank",
+        "logger",
+        "loggers",
+        "on_gpu",
+    )
+    __jit_ignored_attributes__ = (
+        "_hparams",
+        "_hparams_initial",
+        "_log_hyperparams",
+        "_logbook",
+        "allow_zero_length_dataloader_with_multiple_devices",
+        "automatic_optimization",
+        "example_input_array",
+        "strict_loading",
+        "trainer",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.trainer = None
-        self._hparams = HyperParameters()
-        self._hparams_initial = HyperParameters()
-        self._log_hyperparams = False
         self._logbook: Logbook | None = None
 
     def __getstate__(self) -> dict[str, object]:
@@ -180,19 +205,20 @@ class Module(ManualOptimization):
         from lifecycle.train.hparams import saved
 
         here = inspect.currentframe()
-        self._hparams = saved(self._hparams, args, ignore, frame or (here.f_back if here else None))
-        self._hparams_initial = self._hparams.copied()
-        self._log_hyperparams = logger
+        found = saved(self.hparams, args, ignore, frame or (here.f_back if here else None))
+        self._hparams, self._hparams_initial, self._log_hyperparams = found, found.copied(), logger
 
     @property
     def hparams(self) -> HyperParameters:
         """The arguments that `save_hyperparameters` kept."""
+        if self._hparams is None:
+            self._hparams = HyperParameters()
         return self._hparams
 
     @property
     def hparams_initial(self) -> HyperParameters:
         """What `save_hyperparameters` kept, whatever was changed since."""
-        return self._hparams_initial.copied()
+        return HyperParameters() if self._hparams_initial is None else self._hparams_initial.copied()
 
     @classmethod
     def load_from_checkpoint(

@@ -16,6 +16,9 @@ def rank_zero_only(function: F) -> F:
     return function
 
 
+rank_zero_only.rank = 0  # type: ignore[attr-defined]  # which process this is
+
+
 def rank_zero_info(message: object, *arguments: object, **options: Any) -> None:
     """Log a message on the first process."""
     log.info(message, *arguments, **options)

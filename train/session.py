@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
+REMOVED = ("training_epoch_end", "validation_epoch_end", "test_epoch_end")  # by Lightning 2.0
 
 
 @contextmanager
@@ -92,6 +93,12 @@ def check_module(module: object) -> Module:
         raise UsageError(f"{type(module).__name__} is no lifecycle.Module: write `class …(lifecycle.Module)`")
     if not hasattr(module, "_logbook"):
         raise UsageError(f"{type(module).__name__}.__init__ must call super().__init__() first")
+    for name in REMOVED:
+        if callable(getattr(module, name, None)):
+            raise UsageError(
+                f"{type(module).__name__}.{name} would never be called: no trainer has this hook any more",
+                hint=f"Keep what it takes in an attribute; use on_{name.replace('training', 'train')}(self).",
+            )
     return module  # type: ignore[return-value]
 
 

@@ -292,7 +292,7 @@ class Trainer(TrainerOptions):
             and self._fitting is not None
             and self.checkpoint_callback is not None
         ):
-            folder = Path(self.checkpoint_callback.dirpath)
+            folder = Path(self.checkpoint_callback.dirpath or self.default_root_dir)
             self.save_checkpoint(folder / "interrupted.ckpt")
 
     def dump_checkpoint(self, *, weights_only: bool = False) -> dict[str, object]:

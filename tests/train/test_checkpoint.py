@@ -311,15 +311,34 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(
 )
 def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, value: object, named: str) -> None:
     class Odd(Plain):
-        def __init__(self, odd: object) -> None:
-            super().__init__()
-            self.save_hyperparameters()
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            checkpoint["odd"] = value
 
     with pytest.raises(UsageError) as caught:
-        trainer_of(tmp_path).fit(Odd(value), loader(), loader())
+        trainer_of(tmp_path).fit(Odd(), loader(), loader())
     assert named in caught.value.message
-    assert "save_hyperparameters(ignore=...)" in caught.value.hint
+    assert "out of state_dict()" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+class Assembled(Plain):
+    """Made of a part that it is given, as scripts that assemble modules from configurations do."""
+
+    def __init__(self, part: nn.Module, folder: Path, width: int = 4) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.part = part
+
+
+def test_hyperparameters_that_could_not_be_read_back_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    left_out = r"leave out the hyperparameter 'part' \(Linear\): pass it to load_from_checkpoint"
+    with pytest.warns(UserWarning, match=left_out):
+        trainer_of(tmp_path).fit(Assembled(nn.Linear(2, 3), Path("here"), width=5), loader(), loader())
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    kept = content["hyper_parameters"]
+    assert (kept["folder"], kept["width"], "part" in kept) == ("here", 5, False)
+    again = Assembled.load_from_checkpoint(tmp_path / "last.ckpt", part=nn.Linear(2, 3))
+    assert torch.equal(again.part.weight, content["state_dict"]["part.weight"])
 
 
 def test_a_checkpoint_is_read_to_the_processor_whatever_wrote_it(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lifecycle.train.callbacks.on_exception_checkpoint import OnExceptionCheckpoint
     from lifecycle.train.callbacks.prediction_writer import BasePredictionWriter
     from lifecycle.train.callbacks.progress import ProgressBar
-    from lifecycle.train.callbacks.rich_progress import RichProgressBar
+    from lifecycle.train.callbacks.rich_progress import RichProgressBar, RichProgressBarTheme
     from lifecycle.train.callbacks.summary import ModelSummary, RichModelSummary
     from lifecycle.train.callbacks.swa import StochasticWeightAveraging
     from lifecycle.train.callbacks.throughput import ThroughputMonitor
@@ -49,6 +49,7 @@ __all__ = [
     "ProgressBar",
     "RichModelSummary",
     "RichProgressBar",
+    "RichProgressBarTheme",
     "StochasticWeightAveraging",
     "TQDMProgressBar",
     "ThroughputMonitor",
@@ -78,6 +79,7 @@ _HOME = {
     "ProgressBar": "progress",
     "RichModelSummary": "summary",
     "RichProgressBar": "rich_progress",
+    "RichProgressBarTheme": "rich_progress",
     "StochasticWeightAveraging": "swa",
     "TQDMProgressBar": "tqdm_progress",
     "ThroughputMonitor": "throughput",

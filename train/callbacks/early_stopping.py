@@ -142,14 +142,15 @@ class EarlyStopping(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Module) -> None:
         """Check, if this is the time."""
         if self._at_epoch_end and self._fitting:
-            self._check(trainer)
+            self._run_early_stopping_check(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: Module) -> None:
         """Check, if this is the time."""
         if not self._at_epoch_end and self._fitting and not trainer.sanity_checking:
-            self._check(trainer)
+            self._run_early_stopping_check(trainer)
 
-    def _check(self, trainer: Trainer) -> None:
+    # Lightning's manual has subclasses call it, by this name.
+    def _run_early_stopping_check(self, trainer: Trainer) -> None:
         if trainer.fast_dev_run or not self._is_logged(trainer.callback_metrics):
             return
         reason, message = self._judge(trainer.callback_metrics[self.monitor].squeeze())
