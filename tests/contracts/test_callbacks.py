@@ -92,7 +92,7 @@ MADE: dict[str, Callable[[Path], pl.Callback]] = {
     "StochasticWeightAveraging": lambda _: offered.StochasticWeightAveraging(0.02, 2),
     "ThroughputMonitor": lambda _: offered.ThroughputMonitor(batch_size_fn=lambda batch: len(batch[0])),
 }
-CALLBACKS = sorted({*trainers.__all__} - {"EarlyStoppingReason"})
+CALLBACKS = sorted({*trainers.__all__} - {"EarlyStoppingReason", "RichProgressBarTheme"})
 # Their state is the clock's, or a folder's.
 CLOCKS = {"Timer", "ThroughputMonitor", "DeviceStatsMonitor"}
 # They look for an option in the beginning of every fit, resumed or not.
