@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from lifecycle.core.errors import LifecycleError
+from lifecycle.train.to_host import Sent, send_to_host
 
+Places = list[tuple[int, int, int]]  # optimizer steps before, epoch, and batch of each loss
 _MOST = 1000  # losses that are kept before they are looked at uncalled for
 _DIVERGED = (
     "Try a lower learning rate, or Trainer(gradient_clip_val=1.0). A logarithm of zero and a division by "
@@ -56,7 +59,7 @@ class NonFiniteLoss(LifecycleError):  # noqa: N818  # it says what is wrong with
 
 
 class FiniteCheck:
-    """Collects losses, and looks at all of them at once when it is asked to.
+    """Collects losses, and looks at many of them at once.
 
     Args:
         place: Where training is when a loss is added.
@@ -65,6 +68,7 @@ class FiniteCheck:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._losses: list[tuple[Tensor, int, int, int]] = []
+        self._sent: deque[tuple[Sent, Places]] = deque()  # on their way from a GPU
         self._finite: tuple[float, int] | None = None  # the last finite value and the steps before it
 
     def add(self, loss: Tensor) -> None:
@@ -74,21 +78,47 @@ class FiniteCheck:
             loss = loss.detach()
         self._losses.append((loss, place.global_step, place.epoch, place.batch))
         if len(self._losses) >= _MOST:
-            self.check()
+            self.look()
 
-    def check(self) -> None:
-        """Look at the losses since the last call; waits for the device once.
+    def look(self) -> None:
+        """Look at the losses since the last call, at those of a GPU when they have arrived: nobody waits.
 
         Raises:
             NonFiniteLoss: one is not finite; tells of the first.
         """
-        if not self._losses:
+        if not self._losses or not self._losses[0][0].is_cuda:
+            self.check()
             return
-        losses, self._losses = self._losses, []
-        for value, (_, step, epoch, batch) in zip(
-            _values([loss for loss, *_ in losses]), losses, strict=True
-        ):
+        losses, places = self._taken()
+        self._sent.append((send_to_host(_together(losses)), places))
+        while self._sent and self._sent[0][0].arrived:
+            self._judge_sent()
+
+    def check(self) -> None:
+        """Look at all losses so far; waits for the device once.
+
+        Raises:
+            NonFiniteLoss: one is not finite; tells of the first.
+        """
+        while self._sent:
+            self._judge_sent()
+        if self._losses:
+            losses, places = self._taken()
+            self._judge(_together(losses).tolist(), places)
+
+    def _taken(self) -> tuple[list[Tensor], Places]:
+        taken, self._losses = self._losses, []
+        return [loss for loss, *_ in taken], [(step, epoch, batch) for _, step, epoch, batch in taken]
+
+    def _judge_sent(self) -> None:
+        sent, places = self._sent.popleft()
+        self._judge(sent.values(), places)
+
+    def _judge(self, values: list[float], places: Places) -> None:
+        for value, (step, epoch, batch) in zip(values, places, strict=True):
             if not math.isfinite(value):
+                self._losses.clear()
+                self._sent.clear()
                 raise self._error(value, step, epoch, batch)
             self._finite = value, step
 
@@ -103,11 +133,8 @@ class FiniteCheck:
         return NonFiniteLoss(message, hint=hint, value=value, global_step=step, epoch=epoch, batch=batch)
 
 
-def _values(losses: list[Tensor]) -> list[float]:
-    """Tensors of one element as numbers; types are promoted to the widest."""
+def _together(losses: list[Tensor]) -> Tensor:
+    """Tensors of one element in one, of shape (n,); types are promoted to the widest."""
     if len({loss.shape for loss in losses}) == 1:
-        values = torch.stack(losses)
-    else:
-        values = torch.cat([loss.reshape(1) for loss in losses])
-    found: list[float] = values.reshape(-1).tolist()
-    return found
+        return torch.stack(losses).reshape(-1)
+    return torch.cat([loss.reshape(1) for loss in losses])

@@ -193,7 +193,8 @@ class FitLoop:
         state = self.state
         if not state.pending and self.plan.logs(state):
             self.results.report_step(step=state.stepped, epoch=state.epoch)
-            self.check_losses()
+            if self.finite is not None:
+                self.finite.look()
 
     def save(self, *, epoch_ended: bool) -> None:
         """Let the callbacks that save do so, and end if somebody asked for it."""
@@ -213,7 +214,7 @@ class FitLoop:
             step_schedules(self.schedules, "epoch", self, follow_metric=False)
 
     def check_losses(self) -> None:
-        """Raise if a loss since the last call was not finite."""
+        """Raise if a loss was not finite; waits for the device."""
         if self.finite is not None:
             self.finite.check()
 

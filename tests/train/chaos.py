@@ -1,6 +1,7 @@
 """Trains in a process that is killed at random instants, and compares what comes out with an undisturbed run.
 
-``python -m tests.train.chaos --kills 100`` runs all settings (``make chaos``); the suite runs a few.
+``python -m tests.train.chaos --kills 100`` runs all settings (``make chaos``); the suite runs a few. With
+``CHAOS_ACCELERATOR=cuda`` in the environment it trains on a GPU.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import lifecycle as pl
 from lifecycle.train.callbacks import EMAWeightAveraging, ModelCheckpoint
 
 EPOCHS, SAMPLES, BATCH = 3, 50, 4
+ACCELERATOR = os.environ.get("CHAOS_ACCELERATOR", "cpu")  # children are forked: they find it here too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,8 @@ SETTINGS = (
     Setting(name="workers-to-none", workers=2, workers_later=0, accumulate=2),
     Setting(name="none-to-workers", workers=0, workers_later=2, ema=True, precision="bf16-mixed"),
 )
+# Losses are scaled on GPUs only.
+CUDA_SETTINGS = (*SETTINGS, Setting(name="fp16", precision="16-mixed", accumulate=2))
 
 
 class Augmented(Dataset[tuple[Tensor, Tensor]]):
@@ -174,7 +178,7 @@ def train(setting: Setting, folder: Path, workers: int) -> None:
         callbacks.append(EMAWeightAveraging(decay=0.9))
     trainer = pl.Trainer(
         max_epochs=EPOCHS,
-        accelerator="cpu",
+        accelerator=ACCELERATOR,
         precision=setting.precision,  # type: ignore[arg-type]
         accumulate_grad_batches=setting.accumulate,
         val_check_interval=setting.val_check_interval,
@@ -306,7 +310,8 @@ def main() -> None:
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
     root = Path(tempfile.mkdtemp(prefix="chaos-"))
-    wrong = campaign(SETTINGS, options.kills, root, options.seed)
+    settings = SETTINGS if ACCELERATOR == "cpu" else CUDA_SETTINGS
+    wrong = campaign(settings, options.kills, root, options.seed)
     sys.exit(1 if wrong else 0)
 
 

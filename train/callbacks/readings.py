@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lifecycle.train.to_host import Sent, send_to_host
+
 Value = int | float | str
-
-
-@dataclass(frozen=True)
-class _Copy:
-    """Numbers on their way to the host: they are there when the event has happened."""
-
-    names: tuple[str, ...]
-    host: Tensor
-    event: torch.cuda.Event
 
 
 class Readings:
@@ -30,7 +22,7 @@ class Readings:
 
     def __init__(self) -> None:
         self._arrived: dict[str, Value] = {}
-        self._copy: _Copy | None = None
+        self._sent: tuple[tuple[str, ...], Sent] | None = None  # numbers on their way, and their names
 
     def read(self, metrics: Mapping[str, object], *, wait: bool = False) -> dict[str, Value]:
         """Plain numbers and texts, in the order of `metrics`; what has not arrived yet is left out.
@@ -53,20 +45,15 @@ class Readings:
     def _receive(self, metrics: Mapping[str, Tensor], wait: bool) -> None:
         """Take what has arrived, and send for what is there now."""
         if wait:
-            self._copy = None
+            self._sent = None
             self._arrived |= zip(metrics, _together(metrics).tolist(), strict=True)
             return
-        if self._copy is not None:
-            if not self._copy.event.query():  # type: ignore[no-untyped-call]
+        if self._sent is not None:
+            names, sent = self._sent
+            if not sent.arrived:
                 return
-            self._arrived |= zip(self._copy.names, self._copy.host.tolist(), strict=True)
-        values = _together(metrics)
-        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-        with torch.cuda.device(values.device):
-            host.copy_(values, non_blocking=True)
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            event.record()
-        self._copy = _Copy(tuple(metrics), host, event)
+            self._arrived |= zip(names, sent.values(), strict=True)
+        self._sent = tuple(metrics), send_to_host(_together(metrics))
 
 
 def plain(value: object) -> Value:

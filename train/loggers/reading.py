@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lifecycle.train.loggers.record import Record
-
-
-class Event(Protocol):
-    """What `torch.cuda.Event` offers of use here."""
-
-    def query(self) -> bool:
-        """Whether it has happened."""
-
-    def synchronize(self) -> None:
-        """Wait until it has."""
+from lifecycle.train.to_host import Sent, send_to_host
 
 
 class Copy(NamedTuple):
-    """Numbers that a GPU copies to the host; they are there once the event has happened."""
+    """Numbers that a GPU copies to the host, and their names."""
 
     names: Sequence[str]
-    host: Tensor
-    event: Event
+    sent: Sent
 
 
 class Reading(NamedTuple):
@@ -41,14 +31,13 @@ class Reading(NamedTuple):
     def record(self) -> Record:
         """The numbers, waiting for those that have not arrived."""
         for copy in self.copies:
-            copy.event.synchronize()
-            self.numbers.update(zip(copy.names, copy.host.tolist(), strict=True))
+            self.numbers.update(zip(copy.names, copy.sent.values(), strict=True))
         return Record(self.numbers, self.step, self.time_s)
 
 
 def arrived(reading: Reading) -> bool:
     """Whether every number is there, without waiting for any."""
-    return all(copy.event.query() for copy in reading.copies)
+    return all(copy.sent.arrived for copy in reading.copies)
 
 
 def read(metrics: Mapping[str, Tensor | float], step: int) -> Reading:
@@ -76,9 +65,4 @@ def read(metrics: Mapping[str, Tensor | float], step: int) -> Reading:
 
 def _send_for(values: Mapping[str, Tensor]) -> Copy:
     together = torch.stack([value.detach().reshape(()).double() for value in values.values()])
-    host = torch.empty(together.shape, dtype=together.dtype, pin_memory=True)
-    with torch.cuda.device(together.device):
-        host.copy_(together, non_blocking=True)
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        event.record()
-    return Copy(tuple(values), host, event)
+    return Copy(tuple(values), send_to_host(together))

@@ -10,6 +10,7 @@ import torch
 from lifecycle.train.callbacks.base import Callback
 from lifecycle.train.loggers import Delivery
 from lifecycle.train.loggers.reading import Copy, Reading, read
+from lifecycle.train.to_host import Sent
 from tests.train.small import Recorder
 
 
@@ -47,7 +48,7 @@ class Noted(Recorder):
 
 
 def on_its_way(step: int, value: float, event: Arrival, **others: float) -> Reading:
-    copy = Copy(["loss"], torch.tensor([value], dtype=torch.float64), event)
+    copy = Copy(["loss"], Sent(torch.tensor([value], dtype=torch.float64), event))
     return Reading({"loss": math.nan, **others}, [copy], step, 0.0)
 
 

@@ -1,0 +1,196 @@
+"""Training on a CUDA device: nothing in a step waits for it, and a resume ends in the same bits."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+import lifecycle as pl
+from lifecycle.train.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lifecycle.train.finite import NonFiniteLoss
+from lifecycle.train.loggers import CSVLogger
+from tests.train.chaos import digest
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+class Network(pl.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2)
+        )
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        loss = cross_entropy(self.net(batch[0]).float(), batch[1])
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.log("val_loss", cross_entropy(self.net(batch[0]).float(), batch[1]))
+
+    def configure_optimizers(self) -> Any:
+        assert self.trainer is not None
+        adam = torch.optim.AdamW(self.parameters(), lr=0.01)
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, max_lr=0.01, total_steps=steps)
+        return [adam], [{"scheduler": cycle, "interval": "step"}]
+
+
+def loader(count: int = 80, *, shuffle: bool = True) -> DataLoader[Any]:
+    inputs = torch.randn(count, 8, generator=torch.Generator().manual_seed(0))
+    targets = (inputs.sum(dim=1) > 0).long()
+    return DataLoader(TensorDataset(inputs, targets), 4, shuffle=shuffle, pin_memory=True)
+
+
+class Strict(pl.Callback):
+    """Whatever waits for the device is an error, from the third batch to the last but one."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        inside = 2 <= batch_idx < trainer.num_training_batches - 1
+        self.batches += inside
+        torch.cuda.set_sync_debug_mode("error" if inside else "default")
+
+    def on_exception(self, *_: Any) -> None:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+def test_no_step_waits_for_the_device(precision: Any, tmp_path: Path, capsys: Any) -> None:
+    strict, bar = Strict(), TQDMProgressBar()
+    bar.every_s = 0.0  # every step redraws
+    pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        precision=precision,
+        logger=CSVLogger(tmp_path),
+        log_every_n_steps=1,
+        callbacks=[strict, bar],
+        gradient_clip_val=1.0,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    ).fit(Network(), loader())
+    assert strict.batches == 17
+
+
+def test_the_check_sees_a_step_that_waits(tmp_path: Path) -> None:
+    class Waiting(Network):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            loss = super().training_step(batch, batch_idx)
+            loss.item()
+            return loss
+
+    with pytest.raises(RuntimeError, match="synchronizing CUDA operation"):
+        pl.Trainer(
+            max_epochs=1,
+            accelerator="gpu",
+            logger=False,
+            callbacks=[Strict()],
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        ).fit(Waiting(), loader())
+
+
+class Interrupt(pl.Callback):
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.batch_step >= self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_resume_ends_in_the_same_bits(precision: Any, accumulate: int, tmp_path: Path) -> None:
+    def fit(folder: Path, *callbacks: pl.Callback, ckpt_path: Any = None) -> pl.Trainer:
+        pl.seed_everything(7)
+        trainer = pl.Trainer(
+            max_epochs=2,
+            accelerator="gpu",
+            precision=precision,
+            accumulate_grad_batches=accumulate,
+            logger=False,
+            callbacks=[
+                EMAWeightAveraging(decay=0.9),
+                ModelCheckpoint(folder, every_n_train_steps=1, save_last=True),
+                *callbacks,
+            ],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+        )
+        trainer.fit(Network(), loader(), loader(12, shuffle=False), ckpt_path=ckpt_path)
+        return trainer
+
+    def result(trainer: pl.Trainer) -> str:
+        assert trainer.lightning_module is not None
+        optimizer = trainer.optimizers[0].state_dict()
+        return digest([trainer.lightning_module.state_dict(), optimizer, dict(trainer.callback_metrics)])
+
+    whole = result(fit(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "parts", Interrupt(5 // accumulate + 1))
+    parts = fit(tmp_path / "parts", ckpt_path="last")
+    assert result(parts) == whole
+
+
+def test_a_checkpoint_holds_tensors_of_the_cpu(tmp_path: Path) -> None:
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(Network(), loader())
+    path = tmp_path / "a.ckpt"
+    trainer.save_checkpoint(path)
+    content = torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
+    assert {tensor.device.type for tensor in content["state_dict"].values()} == {"cpu"}
+
+
+@pytest.mark.filterwarnings("default")  # torch's own, of what its compiler imports
+def test_a_compiled_module_trains_and_logs(tmp_path: Path) -> None:
+    module = torch.compile(Network())
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, loader())
+    assert trainer.callback_metrics["loss_epoch"].device.type == "cuda"
+    assert trainer.callback_metrics["loss_epoch"].isfinite()
+
+
+def test_a_loss_that_is_not_finite_ends_the_fit_with_its_place(tmp_path: Path) -> None:
+    class Diverging(Network):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            loss = super().training_step(batch, batch_idx)
+            return loss * (float("nan") if batch_idx >= 5 else 1.0)
+
+    with pytest.raises(NonFiniteLoss, match=r"the loss became nan at optimizer step 5 \(epoch 0, batch 5\)"):
+        pl.Trainer(
+            max_epochs=1,
+            accelerator="gpu",
+            logger=CSVLogger(tmp_path),
+            log_every_n_steps=2,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        ).fit(Diverging(), loader())
