@@ -72,7 +72,7 @@ MODULE_AND_CALLBACK_HOOKS = (
 )
 
 
-class Hooks:
+class Hooks(dict[str, Calls]):
     """For every hook the calls that somebody overrode, in order.
 
     Args:
@@ -89,6 +89,7 @@ class Hooks:
         callbacks: Sequence[Callback],
         profiler: Profiler | None = None,
     ) -> None:
+        super().__init__()
         self._module = module
         self._profiler = profiler
 
@@ -99,24 +100,20 @@ class Hooks:
                 if overrides(c, name, _callback_class())
             )
 
-        self._calls = {name: bound(name, callbacks) for name in _CALLBACK_ONLY}
-        self._calls |= {
-            name: (*bound(name, callbacks), *self._of_module(name)) for name in MODULE_AND_CALLBACK_HOOKS
-        }
+        self.update({name: bound(name, callbacks) for name in _CALLBACK_ONLY})
+        for name in MODULE_AND_CALLBACK_HOOKS:
+            self[name] = (*bound(name, callbacks), *self._of_module(name))
         end = "on_train_epoch_end"
         plain = [callback for callback in callbacks if not callback.monitors]
         monitoring = [callback for callback in callbacks if callback.monitors]
-        self._calls[end] = (*bound(end, plain), *self._of_module(end), *bound(end, monitoring))
+        self[end] = (*bound(end, plain), *self._of_module(end), *bound(end, monitoring))
         self.saves: Calls = tuple(
             partial(callback.save_if_due, trainer, module) for callback in callbacks if callback.saves
         )
 
-    def __getitem__(self, name: str) -> Calls:
-        return self._calls[name]
-
     def call(self, name: str, *arguments: object, **named: object) -> None:
         """Run one hook."""
-        calls = self._calls[name]
+        calls = self[name]
         if not calls:
             return
         book = self._module._logbook

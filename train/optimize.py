@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from torch import Tensor, enable_grad
 from torch.optim import Optimizer
@@ -171,8 +171,9 @@ class Automatic:
         """``loss``, detached and as accumulated, and the rest of what the step gave."""
         if self.loss is None:
             return {}
-        extra = self.given if isinstance(self.given, Mapping) else {}
-        return {**extra, "loss": self.loss.clone()}
+        if isinstance(self.given, Tensor):
+            return {"loss": self.loss}
+        return {**cast("Mapping[str, object]", self.given), "loss": self.loss}
 
 
 class Manual:
