@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from lifecycle.core.errors import UsageError
 from lifecycle.train import options
 from lifecycle.train.checkpoint import Progress, own_state, restore_progress
-from lifecycle.train.diagnose import explain
-from lifecycle.train.evaluate import Evaluation, Kind
-from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
+from lifecycle.train.evaluate import Evaluation
+from lifecycle.train.evaluating import STRATEGY, evaluation, explained
+from lifecycle.train.feed import Feed, feed_of
 from lifecycle.train.finite import FiniteCheck
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.loop import FitLoop
 from lifecycle.train.optim import optimization
 from lifecycle.train.optimize import Automatic, Manual, Tools, backward
 from lifecycle.train.optimizer import ModuleOptimizer
-from lifecycle.train.seeding import mix
 from lifecycle.train.steps import bound_step, preparer
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
     from lifecycle.train.sources import Sources
     from lifecycle.train.trainer import Trainer
-
-SPLITS: dict[Kind, str] = {"validation": "val", "test": "test", "predict": "predict"}
-_STRATEGY = "[Strategy]SingleDeviceStrategy"  # as reports of profilers call it
-_STREAMS: dict[Kind, int] = {"validation": 1, "test": 2, "predict": 3}
 
 
 class Fitting:
@@ -119,7 +113,7 @@ class Fitting:
         except Exception as error:
             batch = progress.logbook.batch
             if progress.state.batches_seen == first and batch is not None:
-                _explained(error, module, lambda: tools.step(batch, progress.state.batch))
+                explained(error, module, lambda: tools.step(batch, progress.state.batch))
             raise
 
     def _make_tools(self) -> Tools:
@@ -132,7 +126,7 @@ class Fitting:
             precision=progress.precision,
             logbook=progress.logbook,
             step=self._hooks.profiled(
-                f"{_STRATEGY}.training_step", bound_step(module, "training_step", progress.precision)
+                f"{STRATEGY}.training_step", bound_step(module, "training_step", progress.precision)
             ),
             scales=progress.precision.scales,
             clip_val=trainer.gradient_clip_val,
@@ -253,77 +247,3 @@ class Fitting:
         assert self._tools is not None
         overridden = self._module.backward if self._hooks.overridden("backward") else None
         backward(self._tools, loss, overridden, *args, **kwargs)
-
-
-def evaluation(
-    trainer: Trainer,
-    module: Module,
-    hooks: Hooks,
-    sources: Sources,
-    progress: Progress,
-    kind: Kind,
-    *,
-    anew: bool = False,
-    ordered: bool = False,
-) -> Evaluation:
-    """A pass over the loaders of a split, ready to run.
-
-    Raises:
-        UsageError: the module has no step for it, or there are no loaders.
-    """
-    split = SPLITS[kind]
-    if kind != "predict" and not hooks.overridden(f"{kind}_step"):
-        getattr(module, f"{kind}_step")()  # says what is missing
-    limit = getattr(trainer, f"limit_{split}_batches")
-    feeds = (
-        []
-        if limit == 0
-        else evaluation_feeds(sources.load(split, anew=anew), limit=limit, split=split, ordered=ordered)
-    )
-    trainer.note_batches(
-        split, [float("inf") if feed.num_batches is None else feed.num_batches for feed in feeds]
-    )
-    return Evaluation(
-        module=module,
-        hooks=hooks,
-        kind=kind,
-        feeds=feeds,
-        step=hooks.profiled(
-            f"{_STRATEGY}.{kind}_step",
-            _explaining(module, bound_step(module, f"{kind}_step", loaders=len(feeds))),
-        ),
-        results=progress.results,
-        precision=progress.precision,
-        prepare=preparer(module, trainer.datamodule, progress.precision, trainer.device),
-        no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
-        interrupts=trainer.interrupts,
-        seed=mix(progress.seed, _STREAMS[kind]),  # not that of training
-        epoch=progress.state.epoch,
-        silent=trainer.barebones,
-    )
-
-
-def _explaining(module: Module, step: Callable[..., object]) -> Callable[..., object]:
-    """The step; when it fails on its first batch the error says which layer got what."""
-    done = False
-
-    def explaining(*arguments: object) -> object:
-        nonlocal done
-        if done:
-            return step(*arguments)
-        try:
-            found = step(*arguments)
-        except Exception as error:
-            _explained(error, module, lambda: step(*arguments))
-            raise
-        done = True
-        return found
-
-    return explaining
-
-
-def _explained(error: Exception, module: Module, again: Callable[[], object]) -> None:
-    """Raise what explains an error, if anything does."""
-    text = None if isinstance(error, UsageError) else explain(error, module, again)
-    if text is not None:
-        raise UsageError(text) from error

@@ -21,7 +21,8 @@ from lifecycle.train.checkpoint import (
 from lifecycle.train.ckpt_path import chosen_checkpoint
 from lifecycle.train.data import DataModule
 from lifecycle.train.evaluate import Evaluation, Kind
-from lifecycle.train.fitting import SPLITS, Fitting, evaluation
+from lifecycle.train.evaluating import SPLITS, evaluation
+from lifecycle.train.fitting import Fitting
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.hparams import merged
 from lifecycle.train.loggers import Delivery
