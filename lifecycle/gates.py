@@ -1,8 +1,8 @@
-"""Promotion: what must hold of a version before the champion moves. No threshold, no promotion."""
+"""Gates: what must hold of a version before the champion moves. No threshold, no promotion."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, cast
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import ArtifactError
 from lifecycle.core.gate import Gate
-from lifecycle.core.verdict import Row, require
-from lifecycle.registry import (
-    CHAMPION,
-    PREVIOUS,
-    Version,
-    alias_of,
-    fetch,
-    find_version,
-    gates_of,
-    set_alias,
-)
+from lifecycle.core.verdict import Row
+from lifecycle.registry import Version, fetch, gates_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,18 +25,23 @@ class Proposal:
     champion: Version | None
 
 
-def propose(client: MlflowClient, uri: str) -> Proposal:
-    """Look up a candidate and the present champion.
+def integrity(client: MlflowClient, version: Version, folder: Path) -> list[Row]:
+    """Whether a version is, byte for byte, what was registered and scored, and was proven.
 
     Args:
         client: Connected to the registry.
-        uri: ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER``.
-
-    Raises:
-        UsageError: there is no such version.
+        version: Which one.
+        folder: Where artifacts are fetched to.
     """
-    candidate = find_version(client, uri)
-    return Proposal(candidate=candidate, champion=alias_of(client, candidate.name, CHAMPION))
+    try:
+        bundle, evaluation = fetch(client, version, folder)
+    except ArtifactError as error:
+        return [Row(term="digest", measured=error.message, limit="as registered", holds=False)]
+    return [
+        Row(term="digest", measured=bundle.digest[:12], limit="as registered", holds=True),
+        _lineage(bundle, evaluation),
+        _parity(bundle),
+    ]
 
 
 def judge(client: MlflowClient, proposal: Proposal, folder: Path) -> list[Row]:
@@ -57,15 +53,10 @@ def judge(client: MlflowClient, proposal: Proposal, folder: Path) -> list[Row]:
         folder: Where artifacts are fetched to.
     """
     candidate, champion = proposal.candidate, proposal.champion
-    try:
-        bundle, evaluation = fetch(client, candidate, folder)
-    except ArtifactError as error:
-        return [Row(term="digest", measured=error.message, limit="as registered", holds=False)]
-    rows = [
-        Row(term="digest", measured=bundle.digest[:12], limit="as registered", holds=True),
-        _lineage(bundle, evaluation),
-        _parity(bundle),
-    ]
+    rows = integrity(client, candidate, folder)
+    if not rows[0].holds:
+        return rows
+    _, evaluation = fetch(client, candidate, folder)
     thresholds = gates_of(candidate)
     if not thresholds:
         return [
@@ -82,24 +73,6 @@ def judge(client: MlflowClient, proposal: Proposal, folder: Path) -> list[Row]:
     for metric, gate in gates.items():
         rows += gate.judge(metric, measured.get(metric), reference.get(metric))
     return rows
-
-
-def move_champion(client: MlflowClient, proposal: Proposal, rows: Sequence[Row]) -> None:
-    """Point ``champion`` at the candidate and ``previous`` at the champion until now.
-
-    Raises:
-        RefusedError: a row does not hold; nothing was moved.
-    """
-    candidate, champion = proposal.candidate, proposal.champion
-    present = f"version {champion.number}" if champion else "not set"
-    require(
-        rows,
-        f"{candidate.name} version {candidate.number} is not promoted",
-        hint=f"{candidate.name}@champion is {present}, as before.",
-    )
-    if champion is not None and champion.number != candidate.number:
-        set_alias(client, champion, PREVIOUS)
-    set_alias(client, candidate, CHAMPION)
 
 
 def metrics_of(evaluation: Artifact) -> dict[str, float]:

@@ -10,20 +10,21 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.core.artifact import Artifact, open_artifact
-from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError
+from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError, suggest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+LEDGER_SUFFIX = ".ledger"  # of the registered model that holds the promotions of another
 DIGEST, EVALUATION, GATES, RUN = (
     "lifecycle.digest",
     "lifecycle.evaluation",
@@ -90,6 +91,22 @@ def alias_of(client: MlflowClient, name: str, alias: str) -> Version | None:
 def set_alias(client: MlflowClient, version: Version, alias: str) -> None:
     """Point an alias at a version."""
     client.set_registered_model_alias(version.name, alias, str(version.number))
+
+
+def check_alias(alias: str, *, reserved: Iterable[str] = ()) -> None:
+    """See that a text may be an alias.
+
+    Args:
+        alias: The text.
+        reserved: Aliases that are set in another way; MLflow's own, ``latest`` and ``v1``, …, always are.
+
+    Raises:
+        UsageError: it may not be.
+    """
+    if alias in (*reserved, "latest") or re.fullmatch(r"v\d+", alias, re.IGNORECASE):
+        raise UsageError(f"alias '{alias}' is reserved; use another, such as {CHALLENGER}")
+    if not re.fullmatch(r"[A-Za-z_][\w-]*", alias):
+        raise UsageError(f"alias is {alias!r}; expected a word, such as {CHALLENGER}")
 
 
 @contextmanager
@@ -176,10 +193,32 @@ def version_of(found: ModelVersion) -> Version:
     )
 
 
+def model_names(client: MlflowClient) -> list[str]:
+    """Every registered model, in the order of the alphabet; ledgers are none."""
+    found, token = list[str](), None
+    while True:
+        page = client.search_registered_models(max_results=100, page_token=token)
+        found += [model.name for model in page if not model.name.endswith(LEDGER_SUFFIX)]
+        token = page.token
+        if not token:
+            return sorted(found)
+
+
+def known_model(client: MlflowClient, name: str) -> None:
+    """See that there is such a registered model.
+
+    Raises:
+        UsageError: there is none; lists those that there are.
+    """
+    names = model_names(client)
+    if name not in names:
+        raise UsageError(f"no registered model '{name}': {suggest(name, names)}", hint=_hint(name))
+
+
 def _absent(client: MlflowClient, uri: str, name: str) -> str:
-    models = {model.name: model for model in client.search_registered_models()}
+    models = model_names(client)
     if name not in models:
-        return f"'{uri}': no registered model '{name}'; there are: {', '.join(sorted(models)) or '(none)'}"
+        return f"'{uri}': no registered model '{name}'; there are: {', '.join(models) or '(none)'}"
     aliases = client.get_registered_model(name).aliases
     numbers = sorted(int(item.version) for item in client.search_model_versions(f"name = '{name}'"))
     shown = ", ".join(f"@{alias} → {number}" for alias, number in sorted(aliases.items())) or "(none)"

@@ -6,14 +6,14 @@ import pytest
 from mlflow import MlflowClient
 
 from lifecycle.core.errors import RefusedError
-from lifecycle.gates import judge, move_champion, propose
+from lifecycle.promotion import promote as move
+from lifecycle.promotion import propose
 from lifecycle.registry import alias_of
 from tests.versions import registered, stored_file
 
 
 def promote(client: MlflowClient, tmp_path: Path) -> None:
-    proposal = propose(client, "models:/digits@challenger")
-    move_champion(client, proposal, judge(client, proposal, tmp_path / "served"))
+    move(client, propose(client, "models:/digits@challenger", tmp_path / "served"))
 
 
 def champion(client: MlflowClient) -> int | None:

@@ -7,6 +7,7 @@ code  meaning
 1     failed
 2     wrong usage or configuration
 3     a gate, a proof or a budget refused
+4     lost a promotion race
 130   interrupted
 143   terminated
 ====  =========================================
@@ -30,6 +31,9 @@ from lifecycle.core.errors import LifecycleError, suggest
 VERBS = {
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
     "promote": "Make a registered version the champion, if its gates hold.",
+    "rollback": "Make the champion before the present one champion again.",
+    "history": "Who was champion, since when, and why.",
+    "status": "Registered models: versions, aliases, the last promotion.",
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows of a JSON or .npy file to a running endpoint.",
 }

@@ -3,46 +3,98 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_table, print_text
 
+if TYPE_CHECKING:
+    from lifecycle.core.canonical import JSON
+    from lifecycle.ledger import Entry
+    from lifecycle.promotion import Promotion
+
 
 @click.command()
 @click.argument("name")
 @click.argument("version", default="@challenger")
+@click.option("--to", "alias", default="champion", show_default=True, help="What it is to become.")
+@click.option("--reason", default="", help="Why; kept in the history.")
+@click.option("--dry-run", is_flag=True, help="Only show what the gates find.")
+@click.option("--force", is_flag=True, help="Overrule gates that refuse; needs --reason, and is kept.")
 @workspace_option
 @json_option
-def promote(name: str, version: str, workspace: Path | None, as_json: bool) -> None:
+def promote(
+    name: str,
+    version: str,
+    alias: str,
+    reason: str,
+    dry_run: bool,
+    force: bool,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
     """Make VERSION of the registered model NAME its champion, if its gates hold.
 
     VERSION is a number or an @alias. The thresholds are those of the pipeline file that registered it;
-    without any, nothing is promoted. Exit code 3 means that a gate refused.
+    without any, nothing is promoted. Exit code 3 means that a gate refused, 4 that somebody else moved the
+    champion meanwhile.
     """
-    from lifecycle.gates import judge, move_champion, propose
+    from lifecycle.core.verdict import require
+    from lifecycle.promotion import promote as move
+    from lifecycle.promotion import propose
     from lifecycle.tracking import find_registry
 
     client, served = find_registry(workspace)
-    proposal = propose(client, _uri(name, version))
-    rows = judge(client, proposal, served)
-    if as_json:
-        print_json(
-            {"name": name, "version": proposal.candidate.number, "rows": [row.to_json() for row in rows]}
-        )
-    else:
-        table = [[row.term, row.measured, row.limit, "ok" if row.holds else "refused"] for row in rows]
-        print_table(f"{name} version {proposal.candidate.number}", ("gate", "measured", "allowed", ""), table)
-    move_champion(client, proposal, rows)
+    promotion = propose(client, uri_of(name, version), served, alias=alias)
     if not as_json:
-        print_text(f"{name}@champion is version {proposal.candidate.number}{_formerly(proposal.champion)}.")
+        show(promotion)
+    entry = None
+    try:
+        if dry_run:
+            require(promotion.rows, f"{name} version {promotion.candidate.number} would not be promoted")
+        else:
+            entry = move(client, promotion, reason=reason, force=force)
+    finally:
+        if as_json:
+            print_json(report(promotion, entry))
+    if not as_json:
+        print_text(outcome(promotion, entry, dry_run=dry_run))
 
 
-def _uri(name: str, version: str) -> str:
+def show(promotion: Promotion) -> None:
+    """Every gate, as a table."""
+    rows = [[row.term, row.measured, row.limit, "ok" if row.holds else "refused"] for row in promotion.rows]
+    title = f"{promotion.candidate.name} version {promotion.candidate.number}"
+    print_table(title, ("gate", "measured", "allowed", ""), rows)
+
+
+def report(promotion: Promotion, entry: Entry | None) -> JSON:
+    """The same for programs, and what was moved."""
+    return {
+        "name": promotion.candidate.name,
+        "version": promotion.candidate.number,
+        "alias": promotion.alias,
+        "before": promotion.champion.number if promotion.champion else None,
+        "moved": entry is not None,
+        "forced": entry is not None and entry.forced,
+        "rows": [row.to_json() for row in promotion.rows],
+    }
+
+
+def outcome(promotion: Promotion, entry: Entry | None, *, dry_run: bool = False) -> str:
+    """What became of the alias, in a sentence."""
+    name, number = f"{promotion.candidate.name}@{promotion.alias}", promotion.candidate.number
+    if dry_run:
+        return f"{name} would be version {number}; nothing was moved."
+    if entry is None:
+        return f"{name} is version {number} already."
+    formerly = f", before it was version {entry.before}" if entry.before else ""
+    overruled = " Gates that refused were overruled." if entry.forced else ""
+    return f"{name} is version {number}{formerly}.{overruled}"
+
+
+def uri_of(name: str, version: str) -> str:
+    """``3`` and ``@challenger`` as MLflow writes them."""
     return f"models:/{name}{version}" if version.startswith("@") else f"models:/{name}/{version}"
-
-
-def _formerly(champion: object) -> str:
-    number = getattr(champion, "number", None)
-    return f", before it was version {number}" if number else ""

@@ -6,6 +6,7 @@
       x UsageError            exit 2, HTTP 400   wrong use or configuration (a ValueError)
       x ArtifactError         exit 1, HTTP 500   files that are missing or were altered
       x RefusedError          exit 3, HTTP 409   a gate, a proof or a budget said no
+      x ConflictError         exit 4, HTTP 409   somebody else was faster
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ class RefusedError(LifecycleError):
     """A gate, a proof or a budget refused; nothing was changed."""
 
     exit_code = 3
+    http_status = 409
+
+
+class ConflictError(LifecycleError):
+    """Somebody else changed meanwhile what was to be changed; nothing was."""
+
+    exit_code = 4
     http_status = 409
 
 

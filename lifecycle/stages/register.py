@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import ClassVar, cast
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
-from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.core.errors import LifecycleError
 from lifecycle.core.stage import Context, Stage
+from lifecycle.registry import CHAMPION, PREVIOUS, check_alias
 from lifecycle.stages.facts import facts_of
 from lifecycle.train.loggers.mlflow_run import MLFlowRun
-
-RESERVED = ("champion", "previous", "latest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +32,7 @@ class Register(Stage):
     gates: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z_][\w-]*", self.alias) or re.fullmatch(r"v\d+", self.alias):
-            raise UsageError(f"alias is {self.alias!r}; expected a word, such as challenger")
-        if self.alias in RESERVED:
-            raise UsageError(
-                f"alias '{self.alias}' is set by promotion alone; use another, such as challenger"
-            )
+        check_alias(self.alias, reserved=(CHAMPION, PREVIOUS))
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Register once; the same content again is the same version."""
