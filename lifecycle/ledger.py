@@ -2,10 +2,10 @@
 
 MLflow's aliases know no compare-and-swap: of several who look and then set, all win. But it numbers the
 versions of a registered model one by one. So the entries of ``NAME`` are versions of a registered model
-``NAME.ledger``, and each says which entry was the newest when its writer looked (its *head*). **An entry counts
-if its number follows that head directly.** Of several writers who saw the same head one gets the next number,
-and the entries of the others are void for everyone, for ever. Whoever has an entry that counts then sets the
-alias; if it dies before, whoever looks next does.
+``NAME.ledger``, and each says which entry was the newest when its writer looked (its *head*). **An entry
+counts if its number follows that head directly.** Of several writers who saw the same head one gets the next
+number, and the entries of the others are void for everyone, for ever. Whoever has an entry that counts then
+sets the alias; if it dies before, whoever looks next does.
 
 Entries are never deleted or changed, but for a mark that the alias was seen to follow.
 """
@@ -261,8 +261,8 @@ class Ledger:
         return ConflictError(
             f"{self.name}@{won.alias} was moved meanwhile: {won.actor} made version {won.version} "
             f"{won.alias} at {local_time(won.at)}{why}; nothing else was moved",
-            hint=f"What was decided on is not what is there any more. Look at `lifecycle history {self.name}` "
-            "and run it again.",
+            hint="What was decided on is not what is there any more. Look at "
+            f"`lifecycle history {self.name}`, then run it again.",
         )
 
 

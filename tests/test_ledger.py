@@ -1,0 +1,241 @@
+"""The history of champions: linear, whoever writes at the same time and whoever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from lifecycle.core.errors import ConflictError, RefusedError, UsageError
+from lifecycle.ledger import Ledger
+from lifecycle.promotion import promote, propose, rollback_target
+from lifecycle.registry import alias_of, model_names
+from tests.versions import registered
+
+
+def versions(client: MlflowClient, tmp_path: Path, count: int) -> None:
+    for index in range(count):
+        registered(client, tmp_path / f"v{index}", label=f"zero {index}")
+
+
+def move(client: MlflowClient, tmp_path: Path, number: int, reason: str = "") -> None:
+    promote(client, propose(client, f"models:/digits/{number}", tmp_path / "served"), reason=reason)
+
+
+def back(client: MlflowClient, tmp_path: Path, to: int | None = None) -> None:
+    target = rollback_target(client, "digits", to)
+    uri = f"models:/digits/{target.number}"
+    promote(client, propose(client, uri, tmp_path / "served", kind="rollback"))
+
+
+def aliases(client: MlflowClient) -> dict[str, int]:
+    found = {name: alias_of(client, "digits", name) for name in ("champion", "previous")}
+    return {name: version.number for name, version in found.items() if version}
+
+
+def test_promotions_and_rollbacks_are_written_down(client: MlflowClient, tmp_path: Path) -> None:
+    versions(client, tmp_path, 3)
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    move(client, tmp_path, 1, "the first")
+    between = Ledger(client, "digits").read().of()[0].at
+    time.sleep(0.01)
+    move(client, tmp_path, 2)
+    move(client, tmp_path, 3)
+    assert aliases(client) == {"champion": 3, "previous": 2}
+    back(client, tmp_path)
+    assert aliases(client) == {"champion": 2, "previous": 1}
+    back(client, tmp_path)
+    assert aliases(client) == {"champion": 1}
+    with pytest.raises(UsageError, match="version 1 is the first champion of digits: nothing was before it"):
+        back(client, tmp_path)
+    back(client, tmp_path, to=3)
+    assert aliases(client) == {"champion": 3, "previous": 1}
+    history = Ledger(client, "digits").read()
+    assert [(entry.before, entry.version, entry.kind) for entry in history.of()] == [
+        (None, 1, "promotion"),
+        (1, 2, "promotion"),
+        (2, 3, "promotion"),
+        (3, 2, "rollback"),
+        (2, 1, "rollback"),
+        (1, 3, "rollback"),
+    ]
+    first = history.of()[0]
+    assert (first.reason, first.forced, first.actor != "") == ("the first", False, True)
+    assert [row.term for row in first.verdict][-1] == "test_acc" and all(row.holds for row in first.verdict)
+    assert history.at(before) is None
+    then = history.at(between)
+    assert then is not None and then.version == 1
+    now = history.at(datetime.now(UTC))
+    assert now is not None and now.version == 3
+    # The ledger is no model, and is not offered as one.
+    assert model_names(client) == ["digits"]
+
+
+def test_a_rollback_goes_only_to_what_was_champion(client: MlflowClient, tmp_path: Path) -> None:
+    versions(client, tmp_path, 3)
+    with pytest.raises(UsageError, match=r"aliases: @challenger → 3; versions: 1, 2, 3|was never promoted"):
+        back(client, tmp_path)
+    move(client, tmp_path, 1)
+    move(client, tmp_path, 2)
+    with pytest.raises(UsageError, match="version 3 of digits never was champion; versions that were: 1, 2"):
+        back(client, tmp_path, to=3)
+    with pytest.raises(UsageError, match="version 2 is champion of digits already"):
+        back(client, tmp_path, to=2)
+
+
+def test_who_decided_on_another_champion_loses(client: MlflowClient, tmp_path: Path) -> None:
+    versions(client, tmp_path, 3)
+    move(client, tmp_path, 1)
+    slow = propose(client, "models:/digits/2", tmp_path / "served")
+    move(client, tmp_path, 3, "urgent")
+    with pytest.raises(ConflictError) as lost:
+        promote(client, slow)
+    assert lost.value.exit_code == 4
+    assert "digits@champion was moved meanwhile: " in lost.value.message
+    assert "made version 3 champion at " in lost.value.message and "(urgent)" in lost.value.message
+    assert aliases(client) == {"champion": 3, "previous": 1}
+
+
+def test_a_champion_that_was_set_by_hand_is_where_a_ledger_begins(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    versions(client, tmp_path, 2)
+    client.set_registered_model_alias("digits", "champion", "1")
+    move(client, tmp_path, 2)
+    assert aliases(client) == {"champion": 2, "previous": 1}
+    back(client, tmp_path)
+    assert aliases(client) == {"champion": 1}
+
+
+def test_a_death_between_entry_and_alias_is_mended_by_whoever_looks_next(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions(client, tmp_path, 2)
+    move(client, tmp_path, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            move(client, tmp_path, 2)
+    assert aliases(client) == {"champion": 1}
+    assert Ledger(client, "digits").settle() is None
+    assert aliases(client) == {"champion": 2, "previous": 1}
+
+
+def test_an_alias_that_others_moved_is_told_and_moved_back_when_asked(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    versions(client, tmp_path, 2)
+    move(client, tmp_path, 2)
+    client.set_registered_model_alias("digits", "champion", "1")
+    ledger = Ledger(client, "digits")
+    astray = ledger.settle()
+    assert astray is not None and astray.version == 2
+    assert aliases(client) == {"champion": 1}
+    assert ledger.settle(repair=True) is None
+    assert aliases(client) == {"champion": 2}
+    client.delete_registered_model_alias("digits", "champion")
+    assert ledger.settle() is not None
+
+
+def test_force_needs_a_reason_and_never_overrules_the_bytes(client: MlflowClient, tmp_path: Path) -> None:
+    registered(client, tmp_path / "a", test_acc=0.5)
+    registered(client, tmp_path / "b", scored="f" * 64, label="zero")
+    worse = propose(client, "models:/digits/1", tmp_path / "served")
+    with pytest.raises(RefusedError):
+        promote(client, worse, reason="because")
+    with pytest.raises(UsageError, match="add --reason TEXT"):
+        promote(client, worse, force=True)
+    entry = promote(client, worse, reason="because", force=True)
+    assert entry is not None and entry.forced and entry.reason == "because"
+    assert [row.term for row in Ledger(client, "digits").read().of()[0].verdict if not row.holds] == [
+        "test_acc"
+    ]
+    unproven = propose(client, "models:/digits/2", tmp_path / "served")
+    with pytest.raises(RefusedError, match="evaluated file"):
+        promote(client, unproven, reason="because", force=True)
+    assert aliases(client) == {"champion": 1}
+
+
+@pytest.mark.parametrize("alias", ["latest", "v3", "previous", "challenger", "a b", ""])
+def test_aliases_that_are_not_to_be_promoted_to(client: MlflowClient, tmp_path: Path, alias: str) -> None:
+    with pytest.raises(UsageError, match="alias"):
+        propose(client, "models:/digits/1", tmp_path, alias=alias)
+
+
+def test_other_aliases_have_a_history_of_their_own(client: MlflowClient, tmp_path: Path) -> None:
+    versions(client, tmp_path, 2)
+    move(client, tmp_path, 1)
+    promote(client, propose(client, "models:/digits/2", tmp_path / "served", alias="canary"))
+    history = Ledger(client, "digits").read()
+    assert [entry.version for entry in history.of("canary")] == [2]
+    assert aliases(client) == {"champion": 1}
+    canary = alias_of(client, "digits", "canary")
+    assert canary is not None and canary.number == 2
+
+
+@pytest.mark.timeout(200)
+def test_of_those_who_promote_at_once_one_wins_and_the_dead_are_mended(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    """What `make chaos` does at length (`tests/race.py`)."""
+    racers, rounds = 3, 4
+    versions(client, tmp_path, racers)
+    history = race(client, tmp_path, racers, rounds, deaths=0.3)
+    check_linear(client, history, rounds)
+
+
+def race(client: MlflowClient, folder: Path, racers: int, rounds: int, deaths: float) -> list[set[int]]:
+    """Let versions 1, 2, … be promoted at once in every round; returns who won, by what they say themselves."""
+    alive = {
+        which: subprocess.Popen(
+            [sys.executable, "-m", "tests.race", str(folder), "digits", str(which), str(rounds), str(deaths)],
+            cwd=Path(__file__).parents[1],
+        )
+        for which in range(1, racers + 1)
+    }
+    deadline = time.monotonic() + 60 + 10 * rounds
+
+    def wait(name: str) -> None:
+        for which, process in list(alive.items()):
+            while not (folder / f"{name}-{which}").exists():
+                if process.poll() is not None:
+                    assert process.returncode == 9  # it was to die
+                    del alive[which]
+                    break
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+
+    wait("ready")
+    for turn in range(rounds):
+        (folder / f"go-{turn}").touch()
+        wait(f"judged-{turn}")
+        (folder / f"move-{turn}").touch()
+        wait(f"done-{turn}")
+        ledger = Ledger(client, "digits")
+        ledger.settle(repair=True)
+        latest = ledger.read().latest()
+        assert aliases(client).get("champion") == (latest.version if latest else None)
+    for process in alive.values():
+        process.wait(timeout=30)
+    found: list[set[int]] = [set() for _ in range(rounds)]
+    for path in folder.glob("won-*"):
+        for turn in json.loads(path.read_text()):
+            found[turn].add(int(path.name.partition("-")[2]))
+    return found
+
+
+def check_linear(client: MlflowClient, won: list[set[int]], rounds: int) -> None:
+    """At most one winner says so in each round, and the ledger names one for each change."""
+    entries = Ledger(client, "digits").read().of()
+    by_round = [entry.reason for entry in entries]
+    assert len(by_round) == len(set(by_round)) <= rounds and len(entries) > 0
+    assert [entry.before for entry in entries] == [None, *(entry.version for entry in entries[:-1])]
+    for turn, winners in enumerate(won):
+        written = {entry.version for entry in entries if entry.reason == f"round {turn}"}
+        assert winners <= written and len(written) <= 1
