@@ -137,6 +137,28 @@ def open_experiment(client: MlflowClient, name: str, workspace: Workspace) -> Ex
     return Experiment(client, made, workspace.identity)
 
 
+def stage_options(client: MlflowClient, run_id: str) -> dict[str, dict[str, str]]:
+    """The options of every stage of the pipeline run that a stage's run belongs to, by stage; what is known.
+
+    Args:
+        client: Connected to the tracking store.
+        run_id: Of one of its stages.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        return {}  # collected since, or in another store
+    parent = run.data.tags.get(PARENT)
+    if parent is None:
+        return {}
+    stages = client.search_runs(
+        [run.info.experiment_id], f"tags.`{PARENT}` = '{parent}'", order_by=["start_time"]
+    )
+    return {stage.data.tags.get("lifecycle.stage", stage.info.run_id): stage.data.params for stage in stages}
+
+
 class PipelineRun:
     """The parent run of a pipeline, and what opens a child run for each of its stages."""
 

@@ -12,7 +12,14 @@ import pytest
 from mlflow import MlflowClient
 
 from lifecycle.core.errors import LifecycleError, UsageError
-from lifecycle.tracking import Experiment, PipelineRun, connect, find_registry, open_experiment
+from lifecycle.tracking import (
+    Experiment,
+    PipelineRun,
+    connect,
+    find_registry,
+    open_experiment,
+    stage_options,
+)
 from lifecycle.workspace import Workspace
 
 
@@ -193,3 +200,18 @@ def test_pickles_are_not_loaded_once_connected(workspace: Workspace, monkeypatch
     monkeypatch.delenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION")
     connect(workspace, {})
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
+def test_the_options_of_every_stage_of_a_run_are_found_from_one_of_them(experiment: Experiment) -> None:
+    with experiment.run("digits", {}) as parent:
+        pipeline = PipelineRun(experiment, parent)
+        for name, options in (("train", {"trainer.max_epochs": 3}), ("prune", {"macs": 0.25})):
+            with pipeline.stage(name) as tracker:
+                tracker.log_params(options)
+                last = tracker.run_id  # type: ignore[attr-defined]
+    assert stage_options(experiment.client, last) == {
+        "train": {"trainer.max_epochs": "3"},
+        "prune": {"macs": "0.25"},
+    }
+    assert stage_options(experiment.client, parent.run_id) == {}
+    assert stage_options(experiment.client, "0" * 32) == {}

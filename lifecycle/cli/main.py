@@ -33,6 +33,7 @@ VERBS = {
     "promote": "Make a registered version the champion, if its gates hold.",
     "rollback": "Make the champion before the present one champion again.",
     "history": "Who was champion, since when, and why.",
+    "diff": "What two versions differ in: options, code, data, metrics, size, latency.",
     "status": "Registered models: versions, aliases, the last promotion.",
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows of a JSON or .npy file to a running endpoint.",

@@ -82,3 +82,23 @@ def test_wrong_words_are_answered_with_right_ones(
         done = lifecycle(*words)
         assert (done.code, message in done.err) == (2, True), (words, done.err)
     assert set(client.get_registered_model("digits").aliases) == {"challenger"}
+
+
+def test_what_two_versions_differ_in(client: MlflowClient, tmp_path: Path, lifecycle: CommandLine) -> None:
+    registered(client, tmp_path / "a")
+    registered(client, tmp_path / "b", test_acc=0.97, data="digits-2", label="zero")
+    found = {
+        row["name"]: row for row in json.loads(lifecycle("diff", "digits", "1", "@challenger", "--json").out)
+    }
+    assert found["test_acc"] == {
+        "section": "metrics",
+        "name": "test_acc",
+        "before": "0.98",
+        "after": "0.97",
+        "change": "-0.01",
+    }
+    assert (found["fingerprint"]["before"], found["fingerprint"]["after"]) == ("digits-1", "digits-2")
+    assert found["digest"]["section"] == "file" and "latency_ms" not in found
+    table = lifecycle("diff", "digits", "1", "2").out
+    assert "version 1" in table and "-0.01" in table
+    assert "do not differ in anything that is known" in lifecycle("diff", "digits", "2", "2").out

@@ -1,0 +1,45 @@
+"""``lifecycle diff``: what two versions differ in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.output import print_json, print_table, print_text
+from lifecycle.cli.promote import uri_of
+
+
+@click.command()
+@click.argument("name")
+@click.argument("first")
+@click.argument("second")
+@workspace_option
+@json_option
+def diff(name: str, first: str, second: str, workspace: Path | None, as_json: bool) -> None:
+    """Show in what two versions of NAME differ: options, code, data, libraries, metrics, size, latency.
+
+    FIRST and SECOND are numbers or @aliases: lifecycle diff digits @champion @challenger
+    """
+    from lifecycle.registry import RUN, fetch, find_version
+    from lifecycle.report.difference import Described, differences
+    from lifecycle.tracking import find_registry, stage_options
+
+    client, served = find_registry(workspace)
+    versions = [find_version(client, uri_of(name, each)) for each in (first, second)]
+    described = []
+    for version in versions:
+        bundle, evaluation = fetch(client, version, served)
+        options = stage_options(client, version.tags.get(RUN, ""))
+        described.append(Described(bundle=bundle, evaluation=evaluation, options=options))
+    found = differences(*described)
+    one, other = (f"version {version.number}" for version in versions)
+    if as_json:
+        print_json([asdict(each) for each in found])
+    elif not found:
+        print_text(f"{name}: {one} and {other} do not differ in anything that is known of them.")
+    else:
+        rows = [[each.section, each.name, each.before, each.after, each.change] for each in found]
+        print_table(f"{name}: {one} and {other}", ("", "what", one, other, "change"), rows)
