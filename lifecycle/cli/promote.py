@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.output import print_json, print_table, print_text
+from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from lifecycle.core.canonical import JSON
     from lifecycle.ledger import Entry
     from lifecycle.promotion import Promotion
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.argument("version", default="@challenger")
 @click.option("--to", "alias", default="champion", show_default=True, help="What it is to become.")
+@click.option("--to-model", metavar="NAME", help="Copy it to this registered model, and promote it there.")
+@click.option("--to-registry", metavar="URI", help="Copy it to this registry, and promote it there.")
 @click.option("--reason", default="", help="Why; kept in the history.")
 @click.option("--dry-run", is_flag=True, help="Only show what the gates find.")
 @click.option("--force", is_flag=True, help="Overrule gates that refuse; needs --reason, and is kept.")
@@ -29,6 +34,8 @@ def promote(
     name: str,
     version: str,
     alias: str,
+    to_model: str | None,
+    to_registry: str | None,
     reason: str,
     dry_run: bool,
     force: bool,
@@ -47,7 +54,12 @@ def promote(
     from lifecycle.tracking import find_registry
 
     client, served = find_registry(workspace)
-    promotion = propose(client, uri_of(name, version), served, alias=alias)
+    uri = uri_of(name, version)
+    if to_model or to_registry:
+        if dry_run:
+            raise UsageError("--dry-run copies nothing: leave out --to-model and --to-registry")
+        client, uri = _copied(client, uri, served, to_model, to_registry, force=force)
+    promotion = propose(client, uri, served, alias=alias)
     if not as_json:
         show(promotion)
     entry = None
@@ -61,6 +73,29 @@ def promote(
             print_json(report(promotion, entry))
     if not as_json:
         print_text(outcome(promotion, entry, dry_run=dry_run))
+
+
+def _copied(
+    client: MlflowClient, uri: str, served: Path, name: str | None, registry: str | None, *, force: bool
+) -> tuple[MlflowClient, str]:
+    """The registry that a version was copied to, and what it is called there."""
+    from lifecycle.core.verdict import require
+    from lifecycle.gates import Proposal, judge
+    from lifecycle.registry import find_version
+    from lifecycle.transfer import registry_at, transfer
+    from lifecycle.workspace import Workspace
+
+    version = find_version(client, uri)
+    name = name or version.name
+    if name == version.name and registry is None:
+        raise UsageError(f"--to-model {name}: the version is there already")
+    if not force:  # what would be refused there is not copied
+        rows = judge(client, Proposal(candidate=version, champion=None), served)
+        require(rows, f"{version.name} version {version.number} is not copied to {name}")
+    target, workspace = registry_at(registry) if registry else (client, Workspace(served.parent))
+    made = transfer(version, client, target, name, folder=served, workspace=workspace)
+    print_note(f"{version.name} version {version.number} is {name} version {made.number} there")
+    return target, f"models:/{name}/{made.number}"
 
 
 def show(promotion: Promotion) -> None:
