@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +13,10 @@ from lifecycle.core.errors import ConflictError, RefusedError, UsageError
 from lifecycle.ledger import Ledger
 from lifecycle.promotion import promote, propose, rollback_target
 from lifecycle.registry import alias_of, model_names
+from lifecycle.tracking import connect
+from lifecycle.workspace import Workspace
+from tests.postgres import mlflow_server, postgres
+from tests.race import check_linear, race
 from tests.versions import registered
 
 
@@ -186,56 +187,21 @@ def test_of_those_who_promote_at_once_one_wins_and_the_dead_are_mended(
     """What `make chaos` does at length (`tests/race.py`)."""
     racers, rounds = 3, 4
     versions(client, tmp_path, racers)
-    history = race(client, tmp_path, racers, rounds, deaths=0.3)
-    check_linear(client, history, rounds)
+    check_linear(client, race(client, tmp_path, racers, rounds, deaths=0.3), rounds)
 
 
-def race(client: MlflowClient, folder: Path, racers: int, rounds: int, deaths: float) -> list[set[int]]:
-    """Let versions 1, 2, … be promoted at once in every round; returns who won, by what they say themselves."""
-    alive = {
-        which: subprocess.Popen(
-            [sys.executable, "-m", "tests.race", str(folder), "digits", str(which), str(rounds), str(deaths)],
-            cwd=Path(__file__).parents[1],
-        )
-        for which in range(1, racers + 1)
-    }
-    deadline = time.monotonic() + 60 + 10 * rounds
-
-    def wait(name: str) -> None:
-        for which, process in list(alive.items()):
-            while not (folder / f"{name}-{which}").exists():
-                if process.poll() is not None:
-                    assert process.returncode == 9  # it was to die
-                    del alive[which]
-                    break
-                assert time.monotonic() < deadline
-                time.sleep(0.002)
-
-    wait("ready")
-    for turn in range(rounds):
-        (folder / f"go-{turn}").touch()
-        wait(f"judged-{turn}")
-        (folder / f"move-{turn}").touch()
-        wait(f"done-{turn}")
-        ledger = Ledger(client, "digits")
-        ledger.settle(repair=True)
-        latest = ledger.read().latest()
-        assert aliases(client).get("champion") == (latest.version if latest else None)
-    for process in alive.values():
-        process.wait(timeout=30)
-    found: list[set[int]] = [set() for _ in range(rounds)]
-    for path in folder.glob("won-*"):
-        for turn in json.loads(path.read_text()):
-            found[turn].add(int(path.name.partition("-")[2]))
-    return found
-
-
-def check_linear(client: MlflowClient, won: list[set[int]], rounds: int) -> None:
-    """At most one winner says so in each round, and the ledger names one for each change."""
-    entries = Ledger(client, "digits").read().of()
-    by_round = [entry.reason for entry in entries]
-    assert len(by_round) == len(set(by_round)) <= rounds and len(entries) > 0
-    assert [entry.before for entry in entries] == [None, *(entry.version for entry in entries[:-1])]
-    for turn, winners in enumerate(won):
-        written = {entry.version for entry in entries if entry.reason == f"round {turn}"}
-        assert winners <= written and len(written) <= 1
+@pytest.mark.needs("postgresql", "pg_ctlcluster")
+@pytest.mark.timeout(280)
+def test_the_same_on_a_server_with_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "server").mkdir()
+    with postgres() as store, mlflow_server(store, tmp_path / "server") as url:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            monkeypatch.delenv(name, raising=False)
+        client = connect(Workspace(tmp_path / ".lifecycle"), {"MLFLOW_TRACKING_URI": url})
+        versions(client, tmp_path, 3)
+        check_linear(client, race(client, tmp_path, 3, 4, deaths=0.2), 4)
+        number = 1 if aliases(client)["champion"] != 1 else 2
+        before = aliases(client)["champion"]
+        move(client, tmp_path, number)
+        back(client, tmp_path)
+        assert aliases(client)["champion"] == before
