@@ -36,6 +36,7 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
 
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # drawn into pipes too
     from mlflow import MlflowClient
 
     # Migrations report each step, and MLflow hints at features; neither is news to our users.
