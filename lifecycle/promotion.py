@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from lifecycle.core.errors import UsageError
 from lifecycle.core.verdict import Row, require
-from lifecycle.gates import Proposal, integrity, judge
+from lifecycle.gates.case import Proposal
+from lifecycle.gates.judge import integrity, judge
 from lifecycle.ledger import Change, Entry, History, Kind, Ledger
 from lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS, Version, alias_of, check_alias, find_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_INTEGRITY = ("digest", "evaluated file", "parity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,7 @@ def promote(
     forced = force and not promotion.holds
     present = f"version {champion.number}" if champion else "not set"
     require(
-        [row for row in judged if row.term in _INTEGRITY] if force else judged,
+        [row for row in judged if row.final] if force else judged,
         f"{candidate.name} version {candidate.number} is not promoted",
         hint=f"{candidate.name}@{alias} is {present}, as before.",
     )

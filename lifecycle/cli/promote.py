@@ -80,7 +80,8 @@ def _copied(
 ) -> tuple[MlflowClient, str]:
     """The registry that a version was copied to, and what it is called there."""
     from lifecycle.core.verdict import require
-    from lifecycle.gates import Proposal, judge
+    from lifecycle.gates.case import Proposal
+    from lifecycle.gates.judge import judge
     from lifecycle.registry import find_version
     from lifecycle.transfer import registry_at, transfer
     from lifecycle.workspace import Workspace

@@ -25,6 +25,13 @@ TABLES: dict[str, dict[str, str]] = {
         "onnx": "lifecycle.export.to_onnx:ONNX",
         "torchscript": "lifecycle.export.to_torchscript:TORCHSCRIPT",
     },
+    "gates": {
+        "evaluated_file": "lifecycle.gates.proof:EvaluatedFile",
+        "parity": "lifecycle.gates.proof:Parity",
+        "signature": "lifecycle.gates.serving:Compatible",
+        "outputs": "lifecycle.gates.serving:FiniteOutputs",
+        "thresholds": "lifecycle.gates.thresholds:Thresholds",
+    },
     "edits": {
         "prune_channels": "lifecycle.compress.channels:replay_channels",
         "quantize": "lifecycle.compress.quantizer:replay_quantize",

@@ -18,12 +18,14 @@ class Row:
         measured: What it was found to be.
         limit: What is allowed.
         holds: Whether it is within that.
+        final: Nobody may overrule it.
     """
 
     term: str
     measured: str
     limit: str
     holds: bool
+    final: bool = False
 
     def __str__(self) -> str:
         return (

@@ -12,9 +12,9 @@ from lifecycle.core.budget import Budget
 from lifecycle.core.canonical import JSON
 from lifecycle.core.config import Config, build, convert, lookup, read_config
 from lifecycle.core.errors import UsageError, suggest
-from lifecycle.core.gate import Gate
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Project, Stage
+from lifecycle.core.threshold import Threshold
 
 ORDER = ("train", "prune", "quantize", "export", "evaluate", "register")
 HEAD = ("name", "model", "model_args", "data", "data_args", "seed", "budget", "gates", "stages")
@@ -42,7 +42,7 @@ def read_pipeline(path: Path, environment: Mapping[str, str], overrides: Iterabl
         if key not in known:
             raise UsageError(f"{config.origin((key,))}: unknown key '{key}': {suggest(key, known)}")
     names = _stage_names(config)
-    gates = {name: build(Gate, config, ("gates", name)).to_json() for name in _mapping(config, "gates")}
+    gates = {name: build(Threshold, config, ("gates", name)).to_json() for name in _mapping(config, "gates")}
     pipeline = Pipeline(
         project=_project(path.parent.resolve(), config),
         stages={name: _stage(config, name, gates) for name in names},

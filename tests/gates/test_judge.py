@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,20 @@ def test_an_edited_artifact_is_refused(client: MlflowClient, tmp_path: Path) -> 
     file.write_text(file.read_text().replace("0.98", "0.99"))
     text = refusal(client, tmp_path)
     assert "REFUSED  digest: " in text and "metrics.json differs from its SHA-256" in text
+
+
+def test_a_champion_that_cannot_be_had_is_no_champion_to_be_better_than(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    first = registered(client, tmp_path / "a")
+    promote(client, tmp_path)
+    registered(client, tmp_path / "b", label="zero")
+    stored_file(first, client, "evaluation/metrics.json").unlink()
+    shutil.rmtree(tmp_path / "served")
+    text = refusal(client, tmp_path)
+    assert "REFUSED  champion: " in text and champion(client) == 1
+
+
+def test_a_metric_that_is_no_number_is_refused(client: MlflowClient, tmp_path: Path) -> None:
+    registered(client, tmp_path / "a", test_acc=float("nan"))
+    assert "REFUSED  test_acc: not measured (allowed: min 0.95" in refusal(client, tmp_path)

@@ -10,7 +10,7 @@ from lifecycle.core.verdict import Row, at_least, at_most
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
+class Threshold:
     """What one metric must reach; at least one limit.
 
     Attributes:
