@@ -105,7 +105,7 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     from lifecycle.export.operators import quantized_weights
 
     module = open_checkpoint(checkpoint)
-    forward = FileForward(module, open_model(bundle, "onnx"))
+    forward = FileForward(module, open_model(bundle, "onnx", threads=1))
     trainer = Trainer(
         callbacks=_Watch(forward),
         logger=False,

@@ -37,7 +37,8 @@ def test_int8_onnx_is_compared_as_written_and_as_run(integer_bundle: Artifact) -
     ]
     rows = parity["comparisons"][0]["rows"]
     assert {(row["data"], row["batch"]) for row in rows} == {
-        (data, batch) for data in ("samples", "random") for batch in (1, 2, 7, 32)
+        *((data, batch) for data in ("samples", "random") for batch in (1, 2, 7, 32)),
+        *((edge, 2) for edge in ("zeros", "lowest", "highest")),
     }
 
 
@@ -148,7 +149,7 @@ def test_postprocess_of_the_reference_serves_a_graph_that_lost_its_own(tmp_path:
     [
         (
             {"formats": ["onxn"]},
-            "no format is called 'onxn': did you mean 'onnx'? Allowed: onnx, torchscript",
+            "no format is called 'onxn': did you mean 'onnx'? Allowed: onnx, pt2, torchscript",
         ),
         ({"formats": []}, "export.formats names no format: onnx is the one that is served"),
         ({"precision": "int4"}, "no precision is called 'int4': did you mean 'int8'? Allowed: float32, int8"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.core.errors import RefusedError
+from lifecycle.core.errors import LifecycleError, RefusedError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.bundle import prove
 from lifecycle.export.comparison import Comparison
@@ -21,6 +23,7 @@ from lifecycle.export.formats import load_format
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference, is_scores
 from lifecycle.export.runtime import open_model
+from lifecycle.export.settings import WriteSettings
 from lifecycle.export.tolerance import FLOAT, Precision
 from tests.export.networks import DIGITS, Digits, digits, images
 
@@ -158,10 +161,18 @@ def test_a_frozen_batch_axis_is_refused_in_torchscript(reference: Reference, tmp
         def forward(self, image: Tensor) -> Tensor:
             return super().forward(image.reshape(int(image.shape[0]), 1, 8, 8))
 
+    network = Network(digits(Frozen), DIGITS, images(2))
+    with pytest.raises(
+        LifecycleError, match=r"traced: Converting a tensor to a Python integer \(at .*parity"
+    ):
+        load_format("torchscript").write(network, tmp_path / "unwritten", WriteSettings())
+    with warnings.catch_warnings(), evaluating(network):
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(network, network.example), tmp_path / "frozen")
     with pytest.raises(
         RefusedError, match=r"1 of samples: the torchscript file failed on image \[1, 1, 8, 8\]"
     ):
-        _prove(reference, digits(Frozen), DIGITS, "torchscript", tmp_path)
+        prove(reference, load_format("torchscript"), tmp_path / "frozen", "float32")
 
 
 @pytest.mark.parametrize("layer", range(8))
@@ -234,7 +245,7 @@ def _prove(
     path = folder / "file"
     network = Network(module, signature, images(2))
     with evaluating(network):
-        load_format(format).write(network, path)
+        load_format(format).write(network, path, WriteSettings())
     return prove(reference, load_format(format), path, "float32")
 
 

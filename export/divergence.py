@@ -1,0 +1,182 @@
+"""Where an ONNX file begins to differ from its module: the first node whose value is another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from lifecycle.core.errors import LifecycleError
+from lifecycle.core.signature import Array
+from lifecycle.export.settings import RunSettings
+from lifecycle.export.tolerance import Tolerance
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from lifecycle.export.network import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """A node of a file whose value is not the module's.
+
+    Attributes:
+        operator: Of ONNX.
+        value: The name of its output in the file.
+        source: The operation of PyTorch that it stands for.
+        layer: The part of the module that it belongs to.
+        error: Largest difference, as a share of the value's range.
+    """
+
+    operator: str
+    value: str
+    source: str
+    layer: str
+    error: float
+
+    def __str__(self) -> str:
+        layer = f" in '{self.layer}'" if self.layer else ""
+        return (
+            f"the first node that differs is {self.operator} '{self.value}' ({self.source}{layer}), by "
+            f"{self.error:.3g} of its range"
+        )
+
+
+def first_divergence(
+    network: Network, path: Path, inputs: Mapping[str, Array], tolerance: Tolerance
+) -> Divergence | None:
+    """Compare the values of all nodes of a file, operator by operator, with those of the module's graph.
+
+    The module is converted again, which tells what each value stands for: conversion is deterministic. None
+    where it cannot be told: by the older exporter, or in a file whose nodes are others altogether.
+
+    Args:
+        network: What the file was made of, in evaluation mode.
+        path: The file.
+        inputs: Data on which they differ.
+        tolerance: What is no difference.
+    """
+    import onnx
+
+    from lifecycle.export.to_onnx import convert
+
+    try:
+        made = convert(network)
+    except LifecycleError:
+        return None
+    if made.program is None:
+        return None
+    model = onnx.load(path)
+    wanted = [name for node in model.graph.node for name in node.output if name in made.values]
+    got = _file_values(model, wanted, inputs)
+    right = _Recorder(made.program).record(network, inputs)
+    for node in model.graph.node:
+        for name in node.output:
+            known = right.get(made.values.get(name, ""))
+            if name not in got or known is None:
+                continue
+            source, value = known
+            error = _difference(got[name], value, tolerance)
+            if error is not None:
+                return Divergence(
+                    operator=node.op_type,
+                    value=name,
+                    source=str(source.target),
+                    layer=_layer(source),
+                    error=error,
+                )
+    return None
+
+
+class _Recorder:
+    """Runs an exported graph and keeps the value of every node."""
+
+    def __init__(self, program: ExportedProgram) -> None:
+        self.program = program
+        self.values: dict[str, tuple[fx.Node, Tensor]] = {}
+
+    def record(self, network: Network, inputs: Mapping[str, Array]) -> dict[str, tuple[fx.Node, Tensor]]:
+        from lifecycle.export.network import threads
+
+        recorder = self
+
+        class Interpreter(fx.Interpreter):
+            def run_node(self, n: fx.Node) -> object:
+                value = super().run_node(n)
+                if isinstance(value, Tensor):
+                    recorder.values[n.name] = (n, value)
+                return value
+
+        with torch.no_grad(), threads(1):
+            Interpreter(self.program.graph_module).run(*self._arguments(network, inputs))
+        return self.values
+
+    def _arguments(self, network: Network, inputs: Mapping[str, Array]) -> list[object]:
+        """Parameters, buffers and inputs, as the graph's placeholders ask for them."""
+        from torch.export.graph_signature import InputKind, TensorArgument
+
+        from lifecycle.export.network import to_tensors
+
+        given = iter(to_tensors(network.signature, inputs))
+        known = {**self.program.state_dict, **self.program.constants}
+        found: list[object] = []
+        for item in self.program.graph_signature.input_specs:
+            if item.kind == InputKind.USER_INPUT:
+                found.append(next(given) if isinstance(item.arg, TensorArgument) else None)
+            else:
+                found.append(known[str(item.target)])
+        return found
+
+
+def _file_values(model: object, names: list[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """What ONNX Runtime computes for inner values, nothing fused."""
+    import onnx
+
+    from lifecycle.export.session import open_session
+
+    assert isinstance(model, onnx.ModelProto)
+    open_model = onnx.ModelProto()
+    open_model.CopyFrom(model)
+    held = {value.name for value in open_model.graph.output}
+    inferred = onnx.shape_inference.infer_shapes(open_model)
+    types = {value.name: value for value in inferred.graph.value_info}
+    for name in names:
+        if name not in held and name in types:
+            open_model.graph.output.append(types[name])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(open_model, path)
+        session = open_session(path, RunSettings(), rewrite=False)
+        outputs = [node.name for node in session.get_outputs()]
+        return dict(zip(outputs, session.run(None, dict(inputs)), strict=True))
+
+
+def _difference(got: Array, right: Tensor, tolerance: Tolerance) -> float | None:
+    """The largest difference where it is outside the tolerance."""
+    expected = right.detach().numpy().astype(np.float64)
+    if got.shape != expected.shape:
+        return np.inf
+    finite = expected[np.isfinite(expected)]
+    if finite.size == 0:
+        return None
+    span = float(finite.max() - finite.min()) or float(np.abs(finite).max()) or 1.0
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(got.astype(np.float64) - expected) / span
+    apart = np.where((got == expected) | (np.isnan(got.astype(np.float64)) & np.isnan(expected)), 0.0, apart)
+    apart = np.where(np.isnan(apart), np.inf, apart)
+    # A single value may sit on an edge between two steps; one that starts a difference is off on average.
+    beyond = apart.max() > tolerance.max_error or apart.mean() > tolerance.mean_error
+    return float(apart.max()) if beyond else None
+
+
+def _layer(node: fx.Node) -> str:
+    stack = node.meta.get("nn_module_stack") or {}
+    names = [str(way) for way, _ in stack.values()]
+    return names[-1].removeprefix("module.").removeprefix("module") if names else ""
