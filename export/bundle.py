@@ -154,11 +154,8 @@ def prove(
 def _first_node(comparison: Comparison, answers: Reference, network: Network, path: Path) -> str:
     if comparison.format != "onnx":
         return ""
-    from lifecycle.export.divergence import first_divergence
-
     inputs = answers.inputs_of(comparison.worst())
-    with evaluating(network):
-        found = first_divergence(network, path, inputs, comparison.tolerance)
+    found = answers.locator(network).first(path, inputs, comparison.tolerance)
     return f"; {found}" if found else ""
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 from lifecycle.core.canonical import JSON
+from lifecycle.export.batches import EDGES
 from lifecycle.export.tolerance import Tolerance
 
 
@@ -96,24 +98,7 @@ class Comparison:
 
     def table(self) -> list[list[str]]:
         """A row for each output and kind of data: worst errors, what is allowed, whether it holds."""
-        groups: dict[tuple[str, str], list[Row]] = {}
-        for row in self.rows:
-            groups.setdefault((row.output, row.data), []).append(row)
-        return [
-            [
-                f"{self.format}, {self.run}",
-                output,
-                data,
-                str(len(rows)),
-                f"{max(row.max_error for row in rows):.2g}",
-                f"{self.tolerance.max_error:g}",
-                f"{max(row.mean_error for row in rows):.2g}",
-                f"{self.tolerance.mean_error:g}",
-                "" if rows[0].top1 is None else f"{100 * min(row.top1 or 0 for row in rows):.1f} %",
-                "yes" if all(row.holds for row in rows) else "NO",
-            ]
-            for (output, data), rows in groups.items()
-        ]
+        return _table(self.to_json())
 
     def _high_means(self) -> dict[str, float]:
         return {name: mean for name, mean in self.mean_errors.items() if mean > self.tolerance.mean_error}
@@ -143,6 +128,35 @@ COLUMNS = (
     "holds",
 )
 """Headings of `Comparison.table`; errors are shares of the output's range, means are held over all data."""
+
+
+def table_of(parity: Mapping[str, JSON]) -> list[list[str]]:
+    """The rows of every comparison in a ``parity.json``."""
+    comparisons = cast("list[Mapping[str, JSON]]", parity["comparisons"])
+    return [row for comparison in comparisons for row in _table(comparison)]
+
+
+def _table(comparison: Mapping[str, JSON]) -> list[list[str]]:
+    tolerance = cast("Mapping[str, float]", comparison["tolerance"])
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in cast("list[Mapping[str, Any]]", comparison["rows"]):
+        data = "edges" if row["data"] in EDGES else row["data"]
+        groups.setdefault((row["output"], data), []).append(row)
+    return [
+        [
+            f"{comparison['format']}, {comparison['run']}",
+            output,
+            data,
+            str(len(rows)),
+            f"{max(row['max_error'] for row in rows):.2g}",
+            f"{tolerance['max_error']:g}",
+            f"{max(row['mean_error'] for row in rows):.2g}",
+            f"{tolerance['mean_error']:g}",
+            "" if rows[0]["top1"] is None else f"{100 * min(row['top1'] for row in rows):.1f} %",
+            "yes" if all(row["holds"] for row in rows) else "NO",
+        ]
+        for (output, data), rows in groups.items()
+    ]
 
 
 def summary(comparisons: Sequence[Comparison]) -> dict[str, JSON]:

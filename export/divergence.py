@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from lifecycle.export.network import Network
+    from lifecycle.export.to_onnx import Conversion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,90 +50,102 @@ class Divergence:
         )
 
 
-def first_divergence(
-    network: Network, path: Path, inputs: Mapping[str, Array], tolerance: Tolerance
-) -> Divergence | None:
-    """Compare the values of all nodes of a file, operator by operator, with those of the module's graph.
+class Locator:
+    """Knows what each value in the ONNX file of a network stands for: it converts the network once more.
 
-    The module is converted again, which tells what each value stands for: conversion is deterministic. None
-    where it cannot be told: by the older exporter, or in a file whose nodes are others altogether.
+    Conversion is deterministic, so the names are those of the file.
 
     Args:
-        network: What the file was made of, in evaluation mode.
-        path: The file.
-        inputs: Data on which they differ.
-        tolerance: What is no difference.
+        network: What files were made of.
     """
-    import onnx
 
-    from lifecycle.export.to_onnx import convert
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._made: Conversion | None = None
 
-    try:
-        made = convert(network)
-    except LifecycleError:
+    def first(self, path: Path, inputs: Mapping[str, Array], tolerance: Tolerance) -> Divergence | None:
+        """Compare all values of a file, operator by operator, with those of the module's graph.
+
+        None where it cannot be told: by the older exporter, or in a file whose nodes are others altogether.
+
+        Args:
+            path: The file.
+            inputs: Data on which they differ.
+            tolerance: What is no difference.
+        """
+        import onnx
+
+        made = self._conversion()
+        if made is None or made.program is None:
+            return None
+        model = onnx.load(path)
+        wanted = [name for node in model.graph.node for name in node.output if name in made.values]
+        got = _file_values(model, wanted, inputs)
+        right = _values(made.program, self.network, inputs)
+        for node in model.graph.node:
+            for name in node.output:
+                source, value = right.get(made.values.get(name, ""), (None, None))
+                if name not in got or source is None or value is None:
+                    continue
+                error = _difference(got[name], value, tolerance)
+                if error is not None:
+                    return Divergence(
+                        operator=node.op_type,
+                        value=name,
+                        source=str(source.target),
+                        layer=_layer(source),
+                        error=error,
+                    )
         return None
-    if made.program is None:
-        return None
-    model = onnx.load(path)
-    wanted = [name for node in model.graph.node for name in node.output if name in made.values]
-    got = _file_values(model, wanted, inputs)
-    right = _Recorder(made.program).record(network, inputs)
-    for node in model.graph.node:
-        for name in node.output:
-            known = right.get(made.values.get(name, ""))
-            if name not in got or known is None:
-                continue
-            source, value = known
-            error = _difference(got[name], value, tolerance)
-            if error is not None:
-                return Divergence(
-                    operator=node.op_type,
-                    value=name,
-                    source=str(source.target),
-                    layer=_layer(source),
-                    error=error,
-                )
-    return None
+
+    def _conversion(self) -> Conversion | None:
+        from lifecycle.export.network import evaluating
+        from lifecycle.export.to_onnx import convert
+
+        if self._made is None:
+            try:
+                with evaluating(self.network):
+                    self._made = convert(self.network)
+            except LifecycleError:
+                return None
+        return self._made
 
 
-class _Recorder:
-    """Runs an exported graph and keeps the value of every node."""
+def _values(
+    program: ExportedProgram, network: Network, inputs: Mapping[str, Array]
+) -> dict[str, tuple[fx.Node, Tensor]]:
+    """Run an exported graph; every node with its value, by the node's name."""
+    from lifecycle.export.network import threads
 
-    def __init__(self, program: ExportedProgram) -> None:
-        self.program = program
-        self.values: dict[str, tuple[fx.Node, Tensor]] = {}
+    found: dict[str, tuple[fx.Node, Tensor]] = {}
 
-    def record(self, network: Network, inputs: Mapping[str, Array]) -> dict[str, tuple[fx.Node, Tensor]]:
-        from lifecycle.export.network import threads
+    class Recorder(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> object:
+            value = super().run_node(n)
+            if isinstance(value, Tensor):
+                found[n.name] = (n, value)
+            return value
 
-        recorder = self
+    with torch.no_grad(), threads(1):
+        Recorder(program.graph_module).run(*_arguments(program, network, inputs))
+    return found
 
-        class Interpreter(fx.Interpreter):
-            def run_node(self, n: fx.Node) -> object:
-                value = super().run_node(n)
-                if isinstance(value, Tensor):
-                    recorder.values[n.name] = (n, value)
-                return value
 
-        with torch.no_grad(), threads(1):
-            Interpreter(self.program.graph_module).run(*self._arguments(network, inputs))
-        return self.values
+def _arguments(program: ExportedProgram, network: Network, inputs: Mapping[str, Array]) -> list[object]:
+    """Parameters, buffers and inputs, as the graph's placeholders ask for them."""
+    from torch.export.graph_signature import InputKind, TensorArgument
 
-    def _arguments(self, network: Network, inputs: Mapping[str, Array]) -> list[object]:
-        """Parameters, buffers and inputs, as the graph's placeholders ask for them."""
-        from torch.export.graph_signature import InputKind, TensorArgument
+    from lifecycle.export.network import to_tensors
 
-        from lifecycle.export.network import to_tensors
-
-        given = iter(to_tensors(network.signature, inputs))
-        known = {**self.program.state_dict, **self.program.constants}
-        found: list[object] = []
-        for item in self.program.graph_signature.input_specs:
-            if item.kind == InputKind.USER_INPUT:
-                found.append(next(given) if isinstance(item.arg, TensorArgument) else None)
-            else:
-                found.append(known[str(item.target)])
-        return found
+    given = iter(to_tensors(network.signature, inputs))
+    known = {**program.state_dict, **program.constants}
+    found: list[object] = []
+    for item in program.graph_signature.input_specs:
+        if item.kind == InputKind.USER_INPUT:
+            found.append(next(given) if isinstance(item.arg, TensorArgument) else None)
+        else:
+            found.append(known[str(item.target)])
+    return found
 
 
 def _file_values(model: object, names: list[str], inputs: Mapping[str, Array]) -> dict[str, Array]:

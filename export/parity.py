@@ -12,6 +12,7 @@ from lifecycle.core.signature import Array, Signature, TensorSpec
 from lifecycle.export.batches import EDGES, Batch, batches
 from lifecycle.export.blame import blame
 from lifecycle.export.comparison import Comparison, Row, rounded_up
+from lifecycle.export.divergence import Locator
 from lifecycle.export.network import Network, evaluating, threads, to_tensors
 from lifecycle.export.runtime import Model
 from lifecycle.export.tolerance import Tolerance
@@ -36,6 +37,7 @@ class Reference:
 
     def __init__(self, network: Network, samples: Mapping[str, Array]) -> None:
         self.network = network
+        self._locator: Locator | None = None
         self.signature = network.signature
         self.signature.check(samples)
         with evaluating(network), threads(1):
@@ -44,6 +46,12 @@ class Reference:
         everywhere = _ranges(self.signature, self._answers)
         # Scores at the edges may be large: they must not widen what is allowed elsewhere.
         self._spans = {batch.data: everywhere if batch.data in EDGES else usual for batch, _ in self._answers}
+
+    def locator(self, network: Network) -> Locator:
+        """What finds the first node that differs in a file of a network; kept, since it has to convert it."""
+        if self._locator is None or self._locator.network is not network:
+            self._locator = Locator(network)
+        return self._locator
 
     def inputs_of(self, row: Row) -> Mapping[str, Array]:
         """The data of one row of a comparison."""

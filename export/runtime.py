@@ -174,7 +174,7 @@ def _vouched(artifact: Artifact, file: Path) -> None:
     entry = listing.get(file.name) if isinstance(listing, Mapping) else None
     if not isinstance(entry, Mapping) or entry.get("sha256") != sha256_file(file):
         raise ArtifactError(
-            f"{file} is not the file that {MANIFEST} names; to open it would run code that nobody vouches for",
+            f"{file} is not the file that {MANIFEST} names, and to open it would run code that is in it",
             hint="Restore the bundle, or export again.",
         )
     manifest = artifact.read_json(MANIFEST)

@@ -102,7 +102,10 @@ def _unnumbered(text: bytes) -> bytes:
 
 
 def _traced_or_scripted(network: Network) -> tuple[torch.jit.ScriptModule, Written]:
-    """Traced where the trace is all of forward, else scripted, else traced if `torch.export` vouches for it."""
+    """Traced, where the trace is all of forward; else scripted.
+
+    Where neither is sure, traced if `torch.export` finds that no branch depends on values.
+    """
     from lifecycle.export.network import to_program
     from lifecycle.export.scripting import script
 

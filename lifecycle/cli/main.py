@@ -29,6 +29,8 @@ from lifecycle.core.errors import LifecycleError, suggest
 
 VERBS = {
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
+    "export": "Write files proven equal to the module, or show what a file says of itself.",
+    "benchmark": "Compare bundles, formats and thread counts on this machine.",
     "promote": "Make a registered version the champion, if its gates hold.",
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows of a JSON or .npy file to a running endpoint.",
