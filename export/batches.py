@@ -144,3 +144,21 @@ def _edge(spec: TensorSpec, edge: str) -> float | None:
     if edge == "zeros":
         return 0.0 if spec.range is None or low <= 0 <= high else None
     return low if edge == "lowest" else high
+
+
+def random_inputs(signature: Signature, samples: int) -> dict[str, Array]:
+    """Random values in range: so many samples, other dynamic axes of a middling size.
+
+    Middling is half of the greatest size, or 16 where the signature sets no limit.
+    """
+    batch = batch_axis(signature)
+    sizes = {axis: _middling(signature, axis) for axis in signature.dynamic_axes()}
+    if batch:
+        sizes[batch] = samples
+    generator = np.random.default_rng(SEED)
+    return {spec.name: spec.random(generator, **sizes) for spec in signature.inputs}
+
+
+def _middling(signature: Signature, axis: str) -> int:
+    low, high = signature.axes.get(axis, (1, 32))
+    return max(low, high // 2)

@@ -65,7 +65,7 @@ def table(found: Mapping[str, JSON]) -> list[list[str]]:
     return rows
 
 
-_FACTS = ("made", "seed", "model", "data", "git", "versions", "metrics", "size_bytes")
+_FACTS = ("made", "run", "seed", "model", "data", "git", "versions", "metrics", "size_bytes")
 
 
 def _file(path: Path) -> Path:

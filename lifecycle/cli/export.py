@@ -47,9 +47,8 @@ def export(
     elif shown is not None:
         _show(shown, as_json)
     elif file is None:
-        raise UsageError(
-            "nothing to export: name a pipeline file", hint="lifecycle export FILE, or --show FILE"
-        )
+        hint = "Such as: lifecycle export pipeline.yaml, or lifecycle export --show FILE"
+        raise UsageError("nothing to export: name a pipeline file", hint=hint)
     else:
         _run(file, overrides, names, workspace, as_json)
 
@@ -90,9 +89,8 @@ def _run(
 
     bundle = run_pipeline(pipeline, place)[-1].artifact
     if as_json:
-        print_json(
-            {"digest": bundle.digest, "path": str(bundle.path), "parity": bundle.read_json("parity.json")}
-        )
+        parity = bundle.read_json("parity.json")
+        print_json({"digest": bundle.digest, "path": str(bundle.path), "parity": parity})
         return
     _report(bundle)
 

@@ -61,7 +61,7 @@ class Export(Stage):
             into,
             context,
             self.formats,
-            facts_of(self, context, {}),
+            facts_of(self, context, {}, run=getattr(context.tracker, "run_id", None)),
             settings=WriteSettings(opset=self.opset),
         )
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
-from lifecycle.core.signature import Signature
 from lifecycle.core.stage import Context
+from lifecycle.export.batches import random_inputs
 from lifecycle.export.benchmark import measure_latency
 from lifecycle.export.network import named_outputs
 from lifecycle.export.runtime import Model, open_model
@@ -107,18 +107,8 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     from lifecycle.export.operators import quantized_weights
 
     module = open_checkpoint(checkpoint)
-    forward = FileForward(module, open_model(bundle, "onnx", threads=1))
-    trainer = Trainer(
-        callbacks=_Watch(forward),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
     cost = count_cost(module, example_inputs(module))
-    with with_forward(module, forward):
-        trainer.test(module, datamodule=data_of(context), verbose=False)
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics, forward = score_file(module, open_model(bundle, "onnx", threads=1), context)
     file = bundle.file("model.onnx")
     return Score(
         metrics=metrics | asdict(cost) | {"size_bytes": float(file.stat().st_size)},
@@ -127,23 +117,30 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     )
 
 
+def score_file(module: Module, model: Model, context: Context) -> tuple[dict[str, float], FileForward]:
+    """What the module's ``test_step`` logs when a file, of any format, answers in place of forward."""
+    forward = FileForward(module, model)
+    trainer = Trainer(
+        callbacks=_Watch(forward),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with with_forward(module, forward):
+        trainer.test(module, datamodule=data_of(context), verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}, forward
+
+
 def time_bundles(bundles: Mapping[str, Artifact], calls: int) -> dict[str, dict[str, float]]:
     """Latency of each ONNX file at batch 1 with one thread, called in turn."""
     runs: dict[str, Callable[[], object]] = {}
     for name, bundle in bundles.items():
         model = open_model(bundle, "onnx", threads=1)
-        inputs = _one_sample(model.signature)
+        inputs = random_inputs(model.signature, 1)
         runs[name] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
     found = measure_latency(runs, calls=calls)
     return {
         name: {"latency_ms": latency.median_ms, "latency_p95_ms": latency.p95_ms}
         for name, latency in found.items()
-    }
-
-
-def _one_sample(signature: Signature) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    return {
-        spec.name: spec.random(generator, **{axis: 1 for axis in spec.shape if isinstance(axis, str)})
-        for spec in signature.inputs
     }
