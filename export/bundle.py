@@ -104,10 +104,7 @@ def _fill(
             written[format.name] = format.write(network, path, settings)
         comparisons += prove(answers, format, path, precision, network=network, report=report)
     (folder / PARITY).write_bytes(readable_json(_parity(comparisons, precision, written)))
-    sizes: dict[str, JSON] = {
-        format.name: sum(file.stat().st_size for file in folder.glob(f"{format.filename}*"))
-        for format in chosen
-    }
+    sizes: dict[str, JSON] = {format.name: format.size_bytes(folder) for format in chosen}
     return {"size_bytes": sizes, "parity": summary(comparisons)}
 
 

@@ -21,6 +21,8 @@ from lifecycle.export.settings import RunSettings, WriteSettings
 if TYPE_CHECKING:
     from lifecycle.export.network import Network
 
+DATA = ".data"
+"""What the name of a file of weights adds to that of the file which they belong to."""
 Runner = Callable[[Mapping[str, Array]], Sequence[Array]]
 """Outputs in the order of the signature, from arrays that were checked against it."""
 
@@ -80,6 +82,11 @@ class Format:
     trusted_only: bool
     notice: str = ""
     open_as_written: Callable[[Path, Signature, RunSettings], Runner] | None = None
+
+    def size_bytes(self, folder: Path) -> int:
+        """Of its file in a bundle, and of the data that lies beside it."""
+        files = (folder / self.filename, folder / f"{self.filename}{DATA}")
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def formats() -> list[Format]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.signature import Signature
-from lifecycle.export.formats import Attempt, Format, Runner, Written
+from lifecycle.export.formats import DATA, Attempt, Format, Runner, Written
 from lifecycle.export.meaning import onnx_meaning, put_meaning_
 from lifecycle.export.settings import RunSettings, WriteSettings
 
@@ -177,7 +177,7 @@ def _translated(
 def _save_external(model: ModelProto, path: Path) -> None:
     import onnx
 
-    data = path.with_name(f"{path.name}.data")
+    data = path.with_name(f"{path.name}{DATA}")
     data.unlink(missing_ok=True)  # onnx appends
     onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=1024)
 

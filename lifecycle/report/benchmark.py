@@ -247,7 +247,7 @@ def run_benchmark(
             ratio=ratio(narrow[item.key], first),
             throughput=_samples(item, options.wide_batch) / wide[item.key].median_ms * 1000,
             start=starts[item.key],
-            size_bytes=sum(file.stat().st_size for file in item.artifact.path.glob(f"{_file(item).name}*")),
+            size_bytes=item.format.size_bytes(item.artifact.path),
             quality=scores.get(item.name),
         )
         for item in given

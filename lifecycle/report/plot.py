@@ -51,6 +51,6 @@ def _bar(bar: Bar, unit: str, top: int, scale: float) -> list[str]:
         f'<rect x="{_LABEL}" y="{top}" width="{end - _LABEL:.1f}" height="{_ROW - 8}" fill="{colour}"/>',
         f'<path d="M{low:.1f} {middle:.1f}H{high:.1f}M{low:.1f} {middle - 4:.1f}v8"'
         ' stroke="black" fill="none"/>',
-        f'<path d="M{high:.1f} {middle - 4:.1f}v8" stroke="black" fill="none"/>',
+        f'<path d="M{high:.1f} {middle - 4:.1f}v8" stroke="black"/>',
         f'<text x="{high + 6:.1f}" y="{middle + 4:.1f}">{bar.value:.3g} {escape(unit)}</text>',
     ]
