@@ -40,10 +40,10 @@ def plain_graph(program: ExportedProgram, *, fused: bool = True) -> fx.GraphModu
     rewriter = _Rewriter(program, fused)
     for node in program.graph.nodes:
         rewriter.add(node)
-    return _Plain(rewriter.root, rewriter.graph, class_name="Network")
+    return PlainGraph(rewriter.root, rewriter.graph, class_name="Network")
 
 
-class _Plain(fx.GraphModule):
+class PlainGraph(fx.GraphModule):
     """A graph of which TorchScript takes tensors and forward, and nothing about its Python source."""
 
     __jit_unused_properties__ = [*fx.GraphModule.__jit_unused_properties__, "code"]  # noqa: RUF012

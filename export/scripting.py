@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.fx.node import Argument
 
 from lifecycle.core.errors import LifecycleError
+from lifecycle.core.signature import Signature
 from lifecycle.export.blame import blame
+from lifecycle.export.integers import PlainGraph
 from lifecycle.export.structure import arrange, leaves
 from lifecycle.export.tracing import recorded_trace
 
@@ -41,8 +46,7 @@ def script(network: Network) -> torch.jit.ScriptModule:
         if trainer is not None:
             setattr(network.module, "trainer", None)  # noqa: B010 (it is no part of the network)
         inner = torch.jit.script(network.module)
-        joined = _joined(network, inner)
-        return cast("torch.jit.ScriptModule", torch.jit.freeze(joined.eval()))
+        return cast("torch.jit.ScriptModule", torch.jit.freeze(_joined(network, inner)))
     except Exception as error:
         raise LifecycleError(f"torch.jit.script cannot compile {name}{blame(error)}") from error
     finally:
@@ -51,50 +55,38 @@ def script(network: Network) -> torch.jit.ScriptModule:
 
 
 def _joined(network: Network, inner: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """Forward between flat inputs and outputs, as a graph that is compiled."""
     signature = network.signature
-    outputs = network.module(*arrange([spec.name for spec in signature.inputs], network.example))
-    own = _expressions(outputs, [spec.name for spec in signature.outputs])
-    added = [spec.name for spec in signature.outputs if spec.name not in own]
-    joined = torch.jit.ScriptModule()
-    joined.inner = inner
-    lines = [f"    found = self.inner({_call(network)})"]
+    names = [spec.name for spec in signature.inputs]
+    outputs = network.module(*arrange(names, network.example))
+    root, graph = nn.Module(), fx.Graph()
+    root.inner = inner
+    values = [graph.placeholder(f"x{index}") for index in range(len(names))]
+    found = graph.call_module("inner", tuple(cast("list[Argument]", arrange(names, values))))
+    parts = {name: _part(graph, found, way) for name, way in _ways(outputs, signature).items()}
+    added = [spec.name for spec in signature.outputs if spec.name not in parts]
     if added and network.postprocess is not None:
-        joined.added = _traced_postprocess(network.postprocess, added, outputs)
-        lines.append("    more = self.added(found)")
-    parts = {name: f"found{way}" for name, way in own.items()}
-    parts |= {name: f"more[{index}]" for index, name in enumerate(added)}
-    values = ", ".join(parts[spec.name] for spec in signature.outputs)
-    arguments = ", ".join(f"x{index}" for index in range(len(signature.inputs)))
-    lines.append(f"    return ({values},)")
-    joined.define("\n".join([f"def forward(self, {arguments}):", *lines]))
-    return joined
+        root.added = _traced_postprocess(network.postprocess, added, outputs)
+        more = graph.call_module("added", (found,))
+        parts |= {name: _part(graph, more, (index,)) for index, name in enumerate(added)}
+    graph.output(tuple(parts[spec.name] for spec in signature.outputs))
+    return torch.jit.script(PlainGraph(root, graph, class_name="Network").eval())
 
 
-def _expressions(outputs: object, names: list[str]) -> dict[str, str]:
+def _ways(outputs: object, signature: Signature) -> dict[str, tuple[str | int, ...]]:
     """How each of forward's outputs is reached, by its name in the signature."""
-    found = [name for name, _ in leaves(outputs, "")]
     if isinstance(outputs, Tensor):
-        return {names[0]: ""}
-    called = found if isinstance(outputs, dict) else names[: len(found)]
-    return {name: _subscripts(way) for name, way in zip(called, found, strict=True)}
+        return {signature.outputs[0].name: ()}
+    found = [name for name, _ in leaves(outputs, "")]
+    names = found if isinstance(outputs, Mapping) else [spec.name for spec in signature.outputs]
+    ways = [tuple(int(part) if part.isdigit() else part for part in way.split(".")) for way in found]
+    return dict(zip(names, ways, strict=False))
 
 
-def _subscripts(way: str) -> str:
-    return "".join(f"[{part}]" if part.isdigit() else f"[{part!r}]" for part in way.split("."))
-
-
-def _call(network: Network) -> str:
-    """Forward's arguments in TorchScript's words."""
-    names = [spec.name for spec in network.signature.inputs]
-    return ", ".join(map(_words, arrange(names, [f"x{index}" for index in range(len(names))])))
-
-
-def _words(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_words(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, tuple):
-        return "(" + "".join(f"{_words(item)}, " for item in value) + ")"
-    return str(value)
+def _part(graph: fx.Graph, value: fx.Node, way: tuple[str | int, ...]) -> fx.Node:
+    for step in way:
+        value = graph.call_function(operator.getitem, (value, step))
+    return value
 
 
 def _traced_postprocess(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.signature import Signature
 from lifecycle.export.formats import DATA, Attempt, Format, Runner, Written
+from lifecycle.export.hush import quiet
 from lifecycle.export.meaning import onnx_meaning, put_meaning_
 from lifecycle.export.settings import RunSettings, WriteSettings
 
@@ -199,20 +197,6 @@ def _name_axes(model: ModelProto, signature: Signature) -> None:
         for axis, name in zip(value.type.tensor_type.shape.dim, spec.shape, strict=True):
             if isinstance(name, str) and not axis.HasField("dim_value"):
                 axis.dim_param = name
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the exporter's progress and notices, which users can do nothing about, from being printed."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 ONNX = Format(

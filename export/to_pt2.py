@@ -13,6 +13,7 @@ from lifecycle.core.errors import LifecycleError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.archive import rewritten
 from lifecycle.export.formats import Attempt, Format, Runner, Written
+from lifecycle.export.hush import quiet
 from lifecycle.export.meaning import RECORD, archive_meaning, record
 from lifecycle.export.settings import RunSettings, WriteSettings
 
@@ -42,8 +43,6 @@ def write_pt2(network: Network, path: Path, settings: WriteSettings = _DEFAULT) 
         RefusedError: it is quantized in a way that plain operators do not express.
     """
     import torch
-
-    from lifecycle.export.to_onnx import quiet
 
     with quiet():
         program, written = _program(network)

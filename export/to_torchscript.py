@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +12,7 @@ from lifecycle.core.errors import LifecycleError, RefusedError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.archive import names, rewritten
 from lifecycle.export.formats import Attempt, Format, Runner, Written
+from lifecycle.export.hush import quiet
 from lifecycle.export.meaning import RECORD, archive_meaning, record
 from lifecycle.export.settings import RunSettings, WriteSettings
 
@@ -51,7 +50,7 @@ def write_torchscript(network: Network, path: Path, settings: WriteSettings = _D
     from lifecycle.export.integers import holds_integer_weights
     from lifecycle.export.network import portable
 
-    with _deprecations_scoped(), portable():
+    with quiet(), portable():
         if holds_integer_weights(network):
             script = _scripted_integers(network)
             made = Attempt(way="scripted graph", reason="a quantized network keeps its INT8 weights so")
@@ -71,7 +70,7 @@ def open_torchscript(path: Path, signature: Signature, settings: RunSettings) ->
     from lifecycle.export.network import threads as thread_limit
     from lifecycle.export.network import to_tensors
 
-    with _deprecations_scoped():
+    with quiet():
         script = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
 
     def run(arrays: Mapping[str, Array]) -> list[Array]:
@@ -166,14 +165,6 @@ def _scripted_integers(network: Network) -> torch.jit.ScriptModule:
             f"TorchScript cannot hold this quantized network: {first_line(error)}",
             hint="Leave torchscript out of export.formats; ONNX holds it.",
         ) from error
-
-
-@contextmanager
-def _deprecations_scoped() -> Iterator[None]:
-    """TorchScript is deprecated as a whole: that is ours to know, not a line for every call."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 TORCHSCRIPT = Format(
