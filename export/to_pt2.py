@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from lifecycle.core.errors import LifecycleError
+from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.archive import rewritten
 from lifecycle.export.formats import Attempt, Format, Runner, Written
@@ -79,16 +79,18 @@ def _program(network: Network) -> tuple[ExportedProgram, Written]:
     for way, strict in (("non-strict", False), ("strict", True)):
         try:
             program = to_program(network, strict=strict)
-            if holds_integer_weights(network):
-                program = traced_again(plain_graph(program, fused=False), network)
+        except UsageError:
+            raise
         except LifecycleError as error:
             failed.append(Attempt(way=way, reason=error.message))
-            if strict or type(error) is not LifecycleError:
-                raise
-        else:
-            break
-    reason = f"torch.export, {'analysing' if strict else 'running'} forward"
-    return program, Written(attempts=(*failed, Attempt(way=way, reason=reason)))
+            hint = error.hint
+            continue
+        if holds_integer_weights(network):
+            program = traced_again(plain_graph(program, fused=False), network)
+        reason = f"torch.export, {'analysing' if strict else 'running'} forward"
+        return program, Written(attempts=(*failed, Attempt(way=way, reason=reason)))
+    reasons = "; ".join(f"{item.way}: {item.reason}" for item in failed)
+    raise LifecycleError(f"pt2 cannot hold {type(network.module).__name__}: {reasons}", hint=hint)
 
 
 def _reproducible(content: bytes) -> bytes:

@@ -52,9 +52,12 @@ class Options:
     mode: str = "max"
 
     def __post_init__(self) -> None:
-        for name, value in (("batch", self.batch), ("wide_batch", self.wide_batch)):
-            if value < 1:
-                raise UsageError(f"{name} is {value}; expected at least 1")
+        least = (("batch", self.batch, 1), ("wide_batch", self.wide_batch, 1), ("calls", self.calls, 2))
+        for name, value, lowest in least:
+            if value < lowest:
+                raise UsageError(f"{name} is {value}; expected at least {lowest}")
+        if self.max_drop < 0:
+            raise UsageError(f"max_drop is {self.max_drop:g}; expected 0 or more")
         if not self.threads or min(self.threads) < 1:
             raise UsageError(f"threads is {list(self.threads)}; expected numbers of at least 1")
 

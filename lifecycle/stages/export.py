@@ -45,13 +45,13 @@ class Export(Stage):
     def __post_init__(self) -> None:
         if not self.formats:
             raise UsageError(f"formats is empty; allowed: {', '.join(plugins.table('formats'))}")
+        for name in self.formats:
+            if name not in plugins.table("formats"):
+                plugins.load("formats", name)
         if "onnx" not in self.formats:
             raise UsageError(
                 f"formats is {list(self.formats)}; add onnx, which is what evaluate and serve run"
             )
-        for name in self.formats:
-            if name not in plugins.table("formats"):
-                plugins.load("formats", name)
         WriteSettings(opset=self.opset)
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
