@@ -1,4 +1,4 @@
-"""ONNX: the first of three exporters that can, then everything out that computes nothing (ADR-0004, 0007)."""
+"""ONNX: the first of three exporters that can, then everything out that computes nothing (ADR-0007)."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def open_as_written(path: Path, signature: Signature, settings: RunSettings) -> 
 def _climb(network: Network, settings: WriteSettings) -> tuple[ModelProto, ExportedProgram | None, Written]:
     """The first exporter of the ladder that can.
 
-    Non-strict before strict, as PyTorch itself does: it is several times faster, and strict keeps attention
-    layers in one operator that has no ONNX equivalent.
+    Non-strict before strict, as PyTorch itself does: it is several times faster, and strict has kept attention
+    layers in one operator that nothing translates.
     """
     from lifecycle.export.integers import holds_integer_weights
     from lifecycle.export.torchscript_exporter import MAX_OPSET, trace_to_onnx

@@ -1,4 +1,4 @@
-"""TorchScript: traced, or scripted where a trace would not do; a quantized network stays INT8 (ADR-0004)."""
+"""TorchScript: traced, or scripted where a trace would not do; a quantized network stays INT8 (ADR-0007)."""
 
 from __future__ import annotations
 
