@@ -105,8 +105,7 @@ def open_as_written(path: Path, signature: Signature, settings: RunSettings) -> 
 def _climb(network: Network, settings: WriteSettings) -> tuple[ModelProto, ExportedProgram | None, Written]:
     """The first exporter of the ladder that can.
 
-    Non-strict before strict, as PyTorch itself does: it is several times faster, and strict has kept attention
-    layers in one operator that nothing translates.
+    Non-strict before strict, as PyTorch itself does: it takes half as long or less (ADR-0007).
     """
     from lifecycle.export.integers import holds_integer_weights
     from lifecycle.export.torchscript_exporter import MAX_OPSET, trace_to_onnx
