@@ -3,36 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from lifecycle.core.signature import Array, Signature
+from lifecycle.core.signature import Array, Signature, TensorSpec
 
-SIZES = (1, 2, 7, 32)
+SIZES = (1, 2, 7)
+LARGEST_BATCH = 32  # where the signature sets no limit
+EDGES = ("zeros", "lowest", "highest")
 SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Inputs by name, how many samples they hold, and whether those are real: ``samples`` or ``random``."""
+    """Inputs by name.
+
+    Attributes:
+        data: ``samples``, ``random``, or one of `EDGES`.
+        size: How many samples it holds.
+        inputs: One array to each input.
+        axes: Sizes of the dynamic axes other than the batch, by name.
+    """
 
     data: str
     size: int
     inputs: Mapping[str, Array]
+    axes: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        axes = ", ".join(f"{axis} {size}" for axis, size in self.axes.items())
+        return f"{self.size} of {self.data}{f' ({axes})' if axes else ''}"
 
 
 def batches(signature: Signature, samples: Mapping[str, Array]) -> Iterator[Batch]:
-    """Batches of several sizes, of the samples and of random values in the signature's range.
+    """Batches at several sizes along every dynamic axis: of samples, of random values, and of edges.
 
-    Sizes are `SIZES`, for samples as far as there are so many; where the batch axis is fixed, its size.
+    Along the batch axis and along every other: its least size, 2, 7 and its greatest, those within its
+    limits; without limits the greatest is `LARGEST_BATCH` samples, or what the samples have. The other axes
+    are then as long as in the samples. Samples go as far as there are so many, or as they are long.
     """
-    count = next(iter(samples[signature.inputs[0].name].shape), 1)
-    sizes = SIZES if batch_axis(signature) else (count,)
-    for size in sorted({min(size, count) for size in sizes}):
-        yield Batch(data="samples", size=size, inputs=pick(signature, samples, range(size)))
-    for size in sizes:
-        yield Batch(data="random", size=size, inputs=_random(signature, samples, size))
+    lengths = _lengths(signature, samples)
+    axis = batch_axis(signature)
+    count = lengths.get(axis, 0) if axis else 0
+    sizes = _sizes(signature, axis, LARGEST_BATCH) if axis else (_fixed(signature, samples),)
+    for size in sorted({min(size, count) for size in sizes}) if axis else sizes:
+        yield _of_samples(signature, samples, {axis: size} if axis else {})
+    few = min(2, sizes[-1])
+    varied: list[tuple[str | None, int]] = [(axis, size) for size in sizes]
+    varied += [
+        (other, size)
+        for other in signature.dynamic_axes()
+        if other != axis
+        for size in _sizes(signature, other, lengths[other])
+    ]
+    base = lengths | ({axis: few} if axis else {})
+    for other, size in varied:
+        changed = base | ({other: size} if other else {})
+        if other not in (axis, None) and size < lengths[str(other)]:
+            yield _of_samples(signature, samples, {str(other): size} | ({axis: few} if axis else {}))
+        yield _made(signature, "random", changed, sizes[0], axis)
+    for edge in EDGES:
+        if all(_edge(spec, edge) is not None for spec in signature.inputs):
+            yield _made(signature, edge, base, sizes[0], axis)
 
 
 def batch_axis(signature: Signature) -> str | None:
@@ -52,15 +85,80 @@ def pick(signature: Signature, samples: Mapping[str, Array], indices: Sequence[i
     }
 
 
-def _random(signature: Signature, samples: Mapping[str, Array], size: int) -> dict[str, Array]:
-    """Dynamic axes other than the batch are as long as the samples'."""
-    sizes = {
+def cut(signature: Signature, samples: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
+    """The beginning of samples along some axes."""
+    found = {}
+    for spec in signature.inputs:
+        ends = (sizes.get(axis) if isinstance(axis, str) else None for axis in spec.shape)
+        found[spec.name] = samples[spec.name][tuple(slice(end) for end in ends)]
+    return found
+
+
+def _sizes(signature: Signature, axis: str, greatest: int) -> tuple[int, ...]:
+    low, high = signature.axes.get(axis, (1, greatest))
+    return tuple(sorted({low, high, *(size for size in SIZES if low <= size <= high)}))
+
+
+def _lengths(signature: Signature, samples: Mapping[str, Array]) -> dict[str, int]:
+    return {
         axis: length
         for spec in signature.inputs
         for axis, length in zip(spec.shape, samples[spec.name].shape, strict=True)
         if isinstance(axis, str)
     }
-    if axis := batch_axis(signature):
-        sizes[axis] = size
+
+
+def _fixed(signature: Signature, samples: Mapping[str, Array]) -> int:
+    return next(iter(samples[signature.inputs[0].name].shape), 1)
+
+
+def _of_samples(signature: Signature, samples: Mapping[str, Array], sizes: Mapping[str, int]) -> Batch:
+    inputs = cut(signature, samples, sizes)
+    return _batch(signature, "samples", inputs, _lengths(signature, inputs), _fixed(signature, inputs))
+
+
+def _made(signature: Signature, data: str, sizes: Mapping[str, int], fixed: int, axis: str | None) -> Batch:
+    generator = np.random.default_rng(SEED)
+    inputs = {spec.name: _values(spec, data, sizes, generator) for spec in signature.inputs}
+    return _batch(signature, data, inputs, sizes, sizes[axis] if axis else fixed)
+
+
+def _batch(
+    signature: Signature, data: str, inputs: Mapping[str, Array], sizes: Mapping[str, int], size: int
+) -> Batch:
+    axis = batch_axis(signature)
+    axes = {other: sizes[other] for other in signature.dynamic_axes() if other != axis}
+    return Batch(data=data, size=size, inputs=inputs, axes=axes)
+
+
+def _values(spec: TensorSpec, data: str, sizes: Mapping[str, int], generator: np.random.Generator) -> Array:
+    if data == "random":
+        return spec.random(generator, **sizes)
+    shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
+    return np.full(shape, _edge(spec, data), dtype=spec.dtype)
+
+
+def _edge(spec: TensorSpec, edge: str) -> float | None:
+    """The value of an edge; None where it is no value of this input."""
+    low, high = spec.range or (0.0, 1.0)
+    if edge == "zeros":
+        return 0.0 if spec.range is None or low <= 0 <= high else None
+    return low if edge == "lowest" else high
+
+
+def random_inputs(signature: Signature, samples: int) -> dict[str, Array]:
+    """Random values in range: so many samples, other dynamic axes of a middling size.
+
+    Middling is half of the greatest size, or 16 where the signature sets no limit.
+    """
+    batch = batch_axis(signature)
+    sizes = {axis: _middling(signature, axis) for axis in signature.dynamic_axes()}
+    if batch:
+        sizes[batch] = samples
     generator = np.random.default_rng(SEED)
     return {spec.name: spec.random(generator, **sizes) for spec in signature.inputs}
+
+
+def _middling(signature: Signature, axis: str) -> int:
+    low, high = signature.axes.get(axis, (1, 32))
+    return max(low, high // 2)

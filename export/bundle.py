@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -10,18 +10,20 @@ from torch import nn
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
-from lifecycle.core.errors import ArtifactError, RefusedError, UsageError, suggest
+from lifecycle.core.errors import ArtifactError, LifecycleError, RefusedError, UsageError, suggest
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.batches import pick
-from lifecycle.export.comparison import Comparison
-from lifecycle.export.formats import Format, load_format
+from lifecycle.export.comparison import Comparison, summary
+from lifecycle.export.formats import Format, Written, load_format
 from lifecycle.export.integers import holds_integer_weights
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference
 from lifecycle.export.runtime import SIGNATURE, open_file
+from lifecycle.export.settings import WriteSettings
 from lifecycle.export.tolerance import FLOAT, INTEGER_KERNELS, INTEGERS_AS_WRITTEN, Precision, Tolerance
 
 PARITY = "parity.json"
+_DEFAULT = WriteSettings()
 _HINT = "Nothing was kept. If forward draws random numbers in evaluation too, no file can equal it."
 
 
@@ -36,6 +38,8 @@ def write_bundle(
     precision: Precision = "float32",
     parent: Artifact | None = None,
     facts: Mapping[str, JSON] | None = None,
+    settings: WriteSettings = _DEFAULT,
+    report: Callable[[Comparison], None] = lambda comparison: None,
 ) -> Artifact:
     """Convert a module to every format asked for, prove each file equal to it, and seal the lot.
 
@@ -51,11 +55,13 @@ def write_bundle(
         precision: What the weights are; decides the tolerance.
         parent: The checkpoint that the module comes from.
         facts: What else to record; sizes and a summary of the proof are added.
+        settings: Choices of conversion.
+        report: Called with every comparison as soon as it is made, before a file is refused.
 
     Raises:
         UsageError: a format is unknown or none is named, the samples or outputs are not as declared, or
             `precision` is not what the module holds.
-        LifecycleError: the module cannot be converted.
+        LifecycleError: the module cannot be converted, or the disk is full or may not be written.
         RefusedError: a file differs from the module; nothing is left behind.
     """
     chosen = _formats(formats)
@@ -65,29 +71,65 @@ def write_bundle(
     # Two samples to trace with: exporters take an axis of size one for a fixed one.
     example = pick(signature, samples, [0, -1])
     network = Network(module, signature, example, postprocess=postprocess)
+    network.parent = parent.digest if parent else None
     right = Network(reference or module, signature, example, postprocess=postprocess)
     answers = Reference(right, samples)
-    with Draft(into) as draft:
-        (draft.path / SIGNATURE).write_bytes(readable_json(signature.to_json()))
-        comparisons: list[Comparison] = []
-        for format in chosen:
-            path = draft.path / format.filename
-            with evaluating(network):
-                format.write(network, path)
-            comparisons += prove(answers, format, path, precision)
-        (draft.path / PARITY).write_bytes(readable_json(_parity(comparisons, precision)))
-        sizes: dict[str, JSON] = {
-            format.name: (draft.path / format.filename).stat().st_size for format in chosen
-        }
-        known = dict(facts or {}) | {"size_bytes": sizes, "parity": summary(comparisons)}
-        return draft.seal("bundle", parent=parent, facts=known)
+    try:
+        with Draft(into) as draft:
+            known = _fill(draft.path, network, answers, chosen, precision, settings, report)
+            return draft.seal("bundle", parent=parent, facts=dict(facts or {}) | known)
+    except OSError as error:
+        raise LifecycleError(
+            f"the bundle cannot be written to {into}: {error.strerror or error}",
+            hint="Nothing was kept. Make room, or choose a folder that may be written.",
+        ) from error
 
 
-def prove(answers: Reference, format: Format, path: Path, precision: Precision) -> list[Comparison]:
+def _fill(
+    folder: Path,
+    network: Network,
+    answers: Reference,
+    chosen: Sequence[Format],
+    precision: Precision,
+    settings: WriteSettings,
+    report: Callable[[Comparison], None],
+) -> dict[str, JSON]:
+    """Write every file into a folder and prove it; what to record about them."""
+    (folder / SIGNATURE).write_bytes(readable_json(network.signature.to_json()))
+    comparisons: list[Comparison] = []
+    written: dict[str, Written] = {}
+    for format in chosen:
+        path = folder / format.filename
+        with evaluating(network):
+            written[format.name] = format.write(network, path, settings)
+        comparisons += prove(answers, format, path, precision, network=network, report=report)
+    (folder / PARITY).write_bytes(readable_json(_parity(comparisons, precision, written)))
+    sizes: dict[str, JSON] = {format.name: format.size_bytes(folder) for format in chosen}
+    return {"size_bytes": sizes, "parity": summary(comparisons)}
+
+
+def prove(
+    answers: Reference,
+    format: Format,
+    path: Path,
+    precision: Precision,
+    *,
+    network: Network | None = None,
+    report: Callable[[Comparison], None] = lambda comparison: None,
+) -> list[Comparison]:
     """Run a file back and compare it in each way that it can be run.
 
+    Args:
+        answers: What is right.
+        format: Of the file.
+        path: The file.
+        precision: Decides the tolerance.
+        network: What the file was made of, to find the first node that differs; by default what is right.
+        report: Called with every comparison, before a file is refused.
+
     Raises:
-        RefusedError: it cannot be opened or run, or is outside the tolerance; says where and by how much.
+        RefusedError: it cannot be opened or run, or is outside the tolerance; says where and by how much, and
+            for ONNX which node is the first that differs.
     """
     found = []
     for run, as_written, tolerance in _ways(format, precision):
@@ -96,22 +138,22 @@ def prove(answers: Reference, format: Format, path: Path, precision: Precision) 
         except ArtifactError as error:
             raise RefusedError(f"the {format.name} file is not what was exported: {error.message}") from error
         comparison = answers.compare(model, tolerance, run=run)
+        report(comparison)
         if not comparison.holds:
-            raise RefusedError(comparison.refusal(), hint=_HINT)
+            raise RefusedError(
+                comparison.refusal() + _first_node(comparison, answers, network or answers.network, path),
+                hint=_HINT,
+            )
         found.append(comparison)
     return found
 
 
-def summary(comparisons: Sequence[Comparison]) -> dict[str, JSON]:
-    """The worst figures of each format and way to run it, by ``"onnx, as run"``."""
-    return {
-        f"{comparison.format}, {comparison.run}": {
-            "max_error": max(row.max_error for row in comparison.rows),
-            "mean_error": max(comparison.mean_errors.values()),
-            "top1": min((row.top1 for row in comparison.rows if row.top1 is not None), default=None),
-        }
-        for comparison in comparisons
-    }
+def _first_node(comparison: Comparison, answers: Reference, network: Network, path: Path) -> str:
+    if comparison.format != "onnx":
+        return ""
+    inputs = answers.inputs_of(comparison.worst())
+    found = answers.locator(network).first(path, inputs, comparison.tolerance)
+    return f"; {found}" if found else ""
 
 
 def _ways(format: Format, precision: Precision) -> list[tuple[str, bool, Tolerance]]:
@@ -126,8 +168,14 @@ def _ways(format: Format, precision: Precision) -> list[tuple[str, bool, Toleran
     return [("as written", True, written), ("as run", False, run)]
 
 
-def _parity(comparisons: Sequence[Comparison], precision: Precision) -> dict[str, JSON]:
-    return {"precision": precision, "comparisons": [comparison.to_json() for comparison in comparisons]}
+def _parity(
+    comparisons: Sequence[Comparison], precision: Precision, written: Mapping[str, Written]
+) -> dict[str, JSON]:
+    return {
+        "precision": precision,
+        "comparisons": [comparison.to_json() for comparison in comparisons],
+        "conversion": {name: item.to_json() for name, item in written.items()},
+    }
 
 
 def _formats(names: Sequence[str]) -> list[Format]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 from lifecycle.core.canonical import JSON
+from lifecycle.export.batches import EDGES
 from lifecycle.export.tolerance import Tolerance
 
 
@@ -17,8 +20,9 @@ class Row:
     of a bundle.
 
     Attributes:
-        data: ``samples`` or ``random``.
+        data: ``samples``, ``random``, ``zeros``, ``lowest`` or ``highest``.
         batch: Number of samples.
+        axes: Sizes of the other dynamic axes.
         output: Its name.
         max_error: Largest absolute error, as a share of the output's range.
         mean_error: Mean absolute error, likewise; held against its limit over all batches.
@@ -28,6 +32,7 @@ class Row:
 
     data: str
     batch: int
+    axes: Mapping[str, int]
     output: str
     max_error: float
     mean_error: float
@@ -77,13 +82,23 @@ class Comparison:
                 f"(allowed {self.tolerance.mean_error:g})"
             )
         row = max(failed, key=lambda row: row.max_error)
-        where = f"{start}output '{row.output}' on {row.batch} of {row.data} "
+        axes = ", ".join(f"{axis} {size}" for axis, size in row.axes.items())
+        where = f"{start}output '{row.output}' on {row.batch} of {row.data} {f'({axes}) ' if axes else ''}"
         if row.max_error > self.tolerance.max_error:
             return f"{where}is off by {row.max_error:.3g} of its range (allowed {self.tolerance.max_error:g})"
         return (
             f"{where}names another class than the module, by more than a tie ({self.tolerance.tie:g} of its "
             f"range), in {1 - (row.top1 or 0):.3g} of the samples"
         )
+
+    def worst(self) -> Row:
+        """The row that is furthest off, among those that do not hold where there are any."""
+        failed = [row for row in self.rows if not row.holds]
+        return max(failed or self.rows, key=lambda row: row.max_error)
+
+    def table(self) -> list[list[str]]:
+        """A row for each output and kind of data: worst errors, what is allowed, whether it holds."""
+        return _table(self.to_json())
 
     def _high_means(self) -> dict[str, float]:
         return {name: mean for name, mean in self.mean_errors.items() if mean > self.tolerance.mean_error}
@@ -98,6 +113,62 @@ class Comparison:
             "rows": [asdict(row) for row in self.rows],
             "holds": self.holds,
         }
+
+
+COLUMNS = (
+    "file",
+    "output",
+    "data",
+    "batches",
+    "max error",
+    "allowed",
+    "mean error",
+    "allowed",
+    "top-1",
+    "holds",
+)
+"""Headings of `Comparison.table`; errors are shares of the output's range, means are held over all data."""
+
+
+def table_of(parity: Mapping[str, JSON]) -> list[list[str]]:
+    """The rows of every comparison in a ``parity.json``."""
+    comparisons = cast("list[Mapping[str, JSON]]", parity["comparisons"])
+    return [row for comparison in comparisons for row in _table(comparison)]
+
+
+def _table(comparison: Mapping[str, JSON]) -> list[list[str]]:
+    tolerance = cast("Mapping[str, float]", comparison["tolerance"])
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in cast("list[Mapping[str, Any]]", comparison["rows"]):
+        data = "edges" if row["data"] in EDGES else row["data"]
+        groups.setdefault((row["output"], data), []).append(row)
+    return [
+        [
+            f"{comparison['format']}, {comparison['run']}",
+            output,
+            data,
+            str(len(rows)),
+            f"{max(row['max_error'] for row in rows):.2g}",
+            f"{tolerance['max_error']:g}",
+            f"{max(row['mean_error'] for row in rows):.2g}",
+            f"{tolerance['mean_error']:g}",
+            "" if rows[0]["top1"] is None else f"{100 * min(row['top1'] for row in rows):.1f} %",
+            "yes" if all(row["holds"] for row in rows) else "NO",
+        ]
+        for (output, data), rows in groups.items()
+    ]
+
+
+def summary(comparisons: Sequence[Comparison]) -> dict[str, JSON]:
+    """The worst figures of each format and way to run it, by ``"onnx, as run"``."""
+    return {
+        f"{comparison.format}, {comparison.run}": {
+            "max_error": max(row.max_error for row in comparison.rows),
+            "mean_error": max(comparison.mean_errors.values()),
+            "top1": min((row.top1 for row in comparison.rows if row.top1 is not None), default=None),
+        }
+        for comparison in comparisons
+    }
 
 
 def rounded_up(value: float, limit: float) -> float:

@@ -40,7 +40,7 @@ def tensors(model: ModelProto) -> Iterator[TensorProto]:
             yield from _attribute_tensors(attribute)
 
 
-def compact_(model: ModelProto, parameters: frozenset[str] = frozenset()) -> None:
+def compact_(model: ModelProto, parameters: frozenset[str] = frozenset()) -> dict[str, str]:
     """Remove what computes nothing, in place.
 
     Metadata, doc strings, value types, producer, attributes at their default, unused and repeated
@@ -49,13 +49,17 @@ def compact_(model: ModelProto, parameters: frozenset[str] = frozenset()) -> Non
     Args:
         model: As the exporter made it; inputs and outputs keep their names.
         parameters: Names of initializers to keep, since people know them.
+
+    Returns:
+        The new name of every value, by its name before.
     """
     _strip(model)
     _drop_defaults(model)
     _drop_unused_initializers(model.graph)
     _merge_initializers(model)
-    _shorten(model, parameters)
+    renamed = _shorten(model, parameters)
     _drop_unused_opsets(model)
+    return renamed
 
 
 def _strip(model: ModelProto) -> None:
@@ -138,7 +142,7 @@ def _merge_initializers(model: ModelProto) -> None:
     _rename(model, lambda name: renamed.get(name, name))
 
 
-def _shorten(model: ModelProto, parameters: frozenset[str]) -> None:
+def _shorten(model: ModelProto, parameters: frozenset[str]) -> dict[str, str]:
     fixed = {value.name for value in (*model.graph.input, *model.graph.output)} | parameters | {""}
     renamed = {name: name for name in fixed}
     counters: dict[str, Iterator[int]] = {}
@@ -157,6 +161,7 @@ def _shorten(model: ModelProto, parameters: frozenset[str]) -> None:
             for name in node.output:
                 shorten(name, _SHORT.get(node.op_type) or re.sub(r"\W", "_", node.op_type).lower())
     _rename(model, lambda name: renamed[name])
+    return renamed
 
 
 def _rename(model: ModelProto, name_of: Callable[[str], str]) -> None:

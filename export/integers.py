@@ -23,22 +23,27 @@ def holds_integer_weights(module: nn.Module) -> bool:
     return any(tensor.dtype == torch.int8 and tensor.dim() > 1 for tensor in module.state_dict().values())
 
 
-def plain_graph(program: ExportedProgram) -> fx.GraphModule:
+def plain_graph(program: ExportedProgram, *, fused: bool = True) -> fx.GraphModule:
     """Rewrite an exported quantized network in ``aten`` operators, one flat module without unused parameters.
 
     Weights stay int8 buffers, dequantized in each call. Quantizing an activation and dequantizing it again
     becomes ``aten.fake_quantize_per_tensor_affine``, which computes the same values, rounding included.
 
+    Args:
+        program: The exported network.
+        fused: False to write that operator out, as scaling, rounding and clamping: ``torch.export`` cannot
+            trace it.
+
     Raises:
         RefusedError: a quantized operator is used in a way that has no such equivalent.
     """
-    rewriter = _Rewriter(program)
+    rewriter = _Rewriter(program, fused)
     for node in program.graph.nodes:
         rewriter.add(node)
-    return _Plain(rewriter.root, rewriter.graph, class_name="Network")
+    return PlainGraph(rewriter.root, rewriter.graph, class_name="Network")
 
 
-class _Plain(fx.GraphModule):
+class PlainGraph(fx.GraphModule):
     """A graph of which TorchScript takes tensors and forward, and nothing about its Python source."""
 
     __jit_unused_properties__ = [*fx.GraphModule.__jit_unused_properties__, "code"]  # noqa: RUF012
@@ -51,7 +56,8 @@ class _Plain(fx.GraphModule):
 class _Rewriter:
     """The graph in the making, and what every node of the old one became."""
 
-    def __init__(self, program: ExportedProgram) -> None:
+    def __init__(self, program: ExportedProgram, fused: bool) -> None:
+        self.fused = fused
         self.root = nn.Module()
         self.graph = fx.Graph()
         self.made: dict[fx.Node, fx.Node] = {}
@@ -91,7 +97,13 @@ class _Rewriter:
             for user in node.users
         ):
             raise _refusal(node)
-        return self._emit(torch.ops.aten.fake_quantize_per_tensor_affine, *self._all(node.args[:5]))
+        if self.fused:
+            return self._emit(torch.ops.aten.fake_quantize_per_tensor_affine, *self._all(node.args[:5]))
+        value, scale, zero_point, low, high = self._all(node.args[:5])
+        steps = self._emit(operator.mul, value, 1.0 / cast("float", scale))
+        shifted = self._emit(operator.add, self._emit(torch.ops.aten.round, steps), zero_point)
+        clamped = self._emit(torch.ops.aten.clamp, shifted, low, high)
+        return self._emit(operator.mul, self._emit(operator.sub, clamped, zero_point), scale)
 
     def dequantize(self, node: fx.Node) -> fx.Node:
         source = node.args[0]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.signature import Array, Signature
+from lifecycle.export.blame import blame
+from lifecycle.export.structure import arrange, leaves, to_tensor
 
 Postprocess = Callable[[object], Mapping[str, Tensor]]
 
@@ -19,8 +21,8 @@ Postprocess = Callable[[object], Mapping[str, Tensor]]
 class Network(nn.Module):
     """An adapter around any module: flat tensors in and out, in the order of the signature.
 
-    Forward may give a tensor, a sequence or a dictionary of tensors. Those of a dictionary are called by
-    their keys, the others take the signature's first names.
+    Forward may take and give tensors, sequences and dictionaries of them, at any depth (`structure`). What
+    lies in a dictionary that it gives is called by its keys, the others take the signature's first names.
 
     Args:
         module: Whose `forward` is exported, and whose ``postprocess``, where it has one.
@@ -42,14 +44,20 @@ class Network(nn.Module):
         self.module = module
         self.signature = signature
         self.example = to_tensors(signature, example)
-        self._postprocess: Postprocess | None = postprocess or getattr(module, "postprocess", None)
+        self.postprocess: Postprocess | None = postprocess or getattr(module, "postprocess", None)
+        self.parent: str | None = None
+
+    @property
+    def meaning(self) -> dict[str, JSON]:
+        """What a file says of itself: the signature, and the digest of the checkpoint that it comes from."""
+        return {**self.signature.to_json(), "parent": self.parent}
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Every output of the signature; raises `UsageError` when the module's are others."""
-        outputs = self.module(*inputs)
+        outputs = self.module(*arrange([spec.name for spec in self.signature.inputs], inputs))
         names = [spec.name for spec in self.signature.outputs]
         named = named_outputs(outputs, names)
-        added = dict(self._postprocess(outputs)) if self._postprocess else {}
+        added = dict(self.postprocess(outputs)) if self.postprocess else {}
         if both := named.keys() & added.keys():
             raise UsageError(
                 f"postprocess gives '{min(both)}', which forward gives already: call it otherwise"
@@ -67,20 +75,16 @@ def named_outputs(outputs: object, names: list[str]) -> dict[str, Tensor]:
     """What forward gave, by name.
 
     Args:
-        outputs: A tensor, or a sequence or dictionary of tensors.
+        outputs: A tensor, or a sequence or dictionary of tensors, or of such.
         names: For those that carry none, in order.
 
     Raises:
         UsageError: `outputs` is something else, or there are more of them than names.
     """
+    found = list(leaves(outputs, ""))
+    values = [value for _, value in found]
     if isinstance(outputs, Mapping):
-        values = list(outputs.values())
-        names = [str(key) for key in outputs]
-    else:
-        values = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
-    if not all(isinstance(value, Tensor) for value in values):
-        kinds = ", ".join(type(value).__name__ for value in values)
-        raise UsageError(f"forward gave {kinds}; allowed: a tensor, or a sequence or dictionary of tensors")
+        names = [name for name, _ in found]
     if len(values) > len(names):
         raise UsageError(f"forward gives {len(values)} outputs, the signature declares {len(names)}")
     return dict(zip(names, values, strict=False))
@@ -88,7 +92,7 @@ def named_outputs(outputs: object, names: list[str]) -> dict[str, Tensor]:
 
 def to_tensors(signature: Signature, arrays: Mapping[str, Array]) -> tuple[Tensor, ...]:
     """Inputs in the order of the signature, copied: arrays may be read-only, tensors may not."""
-    return tuple(torch.from_numpy(np.array(arrays[spec.name])) for spec in signature.inputs)
+    return tuple(to_tensor(arrays[spec.name]) for spec in signature.inputs)
 
 
 @contextmanager
@@ -119,30 +123,53 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def to_program(network: Network) -> ExportedProgram:
-    """Trace the network with ``torch.export``, every named axis of the signature free.
+@contextmanager
+def portable() -> Iterator[None]:
+    """Let attention layers compute with plain operators: their fused ones exist in PyTorch only."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def to_program(network: Network, *, strict: bool = False) -> ExportedProgram:
+    """Trace the network with ``torch.export``, every named axis of the signature free in its limits.
+
+    Args:
+        network: In evaluation mode.
+        strict: Analyse the bytecode of forward, in place of running it.
 
     Raises:
         LifecycleError: it cannot be traced, or an axis that the signature names cannot vary.
     """
-    axes = {
-        axis: Dim(axis) for spec in network.signature.inputs for axis in spec.shape if isinstance(axis, str)
-    }
-    shapes = tuple(
-        {index: axes[axis] for index, axis in enumerate(spec.shape) if isinstance(axis, str)}
-        for spec in network.signature.inputs
-    )
     try:
-        return torch.export.export(network, network.example, dynamic_shapes=(shapes,))
+        with portable():
+            return torch.export.export(
+                network, network.example, dynamic_shapes=(_free_axes(network.signature),), strict=strict
+            )
     except UsageError:
         raise
     except Exception as error:  # torch.export documents no common base
         raise LifecycleError(
-            f"torch.export cannot trace {type(network.module).__name__}: {first_line(error)}",
+            f"torch.export cannot trace {type(network.module).__name__}{blame(error)}",
             hint="Forward must not branch on values of tensors, nor fix an axis that the signature names.",
         ) from error
 
 
-def first_line(error: Exception) -> str:
-    """The first words of an exporter's error, which may run over pages."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def traced_again(graph: nn.Module, network: Network) -> ExportedProgram:
+    """The program of a graph that was rewritten from the network's."""
+    return torch.export.export(graph, network.example, dynamic_shapes=_free_axes(network.signature))
+
+
+def _free_axes(signature: Signature) -> tuple[dict[int, Dim], ...]:
+    axes = {axis: _dim(axis, *signature.axes.get(axis, (None, None))) for axis in signature.dynamic_axes()}
+    return tuple(
+        {index: axes[axis] for index, axis in enumerate(spec.shape) if isinstance(axis, str)}
+        for spec in signature.inputs
+    )
+
+
+def _dim(name: str, low: int | None, high: int | None) -> Dim:
+    return Dim(name, min=low, max=high)

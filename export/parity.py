@@ -1,4 +1,4 @@
-"""Comparing a file with the module it was made of: real samples and random data, one at a time and many."""
+"""Comparing a file with its module: on samples, random data and edges, over every dynamic axis."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from lifecycle.core.errors import LifecycleError, RefusedError
+from lifecycle.core.errors import LifecycleError, RefusedError, UsageError
 from lifecycle.core.signature import Array, Signature, TensorSpec
-from lifecycle.export.batches import Batch, batches
+from lifecycle.export.batches import EDGES, Batch, batches
+from lifecycle.export.blame import blame
 from lifecycle.export.comparison import Comparison, Row, rounded_up
+from lifecycle.export.divergence import Locator
 from lifecycle.export.network import Network, evaluating, threads, to_tensors
 from lifecycle.export.runtime import Model
 from lifecycle.export.tolerance import Tolerance
@@ -26,20 +28,38 @@ class Reference:
         samples: Real data: one array to each input, some samples each.
 
     Raises:
-        UsageError: there is no sample, or the samples are not as the signature declares.
+        UsageError: there is no sample, the samples are not as the signature declares, or the module fails at
+            a size that the signature allows.
+
+    Attributes:
+        network: As given.
     """
 
     def __init__(self, network: Network, samples: Mapping[str, Array]) -> None:
+        self.network = network
+        self._locator: Locator | None = None
         self.signature = network.signature
         self.signature.check(samples)
         with evaluating(network), threads(1):
-            self._answers = [
-                (batch, _answer(network, batch.inputs)) for batch in batches(self.signature, samples)
-            ]
-        self._ranges = {
-            spec.name: _range([expected[spec.name] for _, expected in self._answers])
-            for spec in self.signature.outputs
-        }
+            self._answers = [(batch, _answer(network, batch)) for batch in batches(self.signature, samples)]
+        usual = _ranges(self.signature, [item for item in self._answers if item[0].data not in EDGES])
+        everywhere = _ranges(self.signature, self._answers)
+        # Scores at the edges may be large: they must not widen what is allowed elsewhere.
+        self._spans = {batch.data: everywhere if batch.data in EDGES else usual for batch, _ in self._answers}
+
+    def locator(self, network: Network) -> Locator:
+        """What finds the first node that differs in a file of a network; kept, since it has to convert it."""
+        if self._locator is None or self._locator.network is not network:
+            self._locator = Locator(network)
+        return self._locator
+
+    def inputs_of(self, row: Row) -> Mapping[str, Array]:
+        """The data of one row of a comparison."""
+        return next(
+            batch.inputs
+            for batch, _ in self._answers
+            if (batch.data, batch.size, batch.axes) == (row.data, row.batch, row.axes)
+        )
 
     def compare(self, model: Model, tolerance: Tolerance, *, run: str = "as run") -> Comparison:
         """Run a file on all of the data.
@@ -58,15 +78,15 @@ class Reference:
         try:
             outputs = model.run(batch.inputs)
         except LifecycleError as error:
-            raise RefusedError(f"{batch.size} of {batch.data}: {error.message}", hint=error.hint) from error
+            raise RefusedError(f"{batch}: {error.message}", hint=error.hint) from error
         for spec in self.signature.outputs:
             got, right = outputs[spec.name], expected[spec.name]
             if got.shape != right.shape or got.dtype != right.dtype:
                 raise RefusedError(
-                    f"the {model.format} file, on {batch.size} of {batch.data}, gives '{spec.name}' as "
+                    f"the {model.format} file, on {batch}, gives '{spec.name}' as "
                     f"{got.dtype} {list(got.shape)}, the module as {right.dtype} {list(right.shape)}"
                 )
-            span = self._ranges[spec.name]
+            span = self._spans[batch.data][spec.name]
             errors = _errors(got.astype(np.float64), right.astype(np.float64)) / span
             scores = is_scores(spec, self.signature)
             top1, tied = _top1(got, right, tolerance.tie * span) if scores else (None, True)
@@ -74,6 +94,7 @@ class Reference:
             yield Row(
                 data=batch.data,
                 batch=batch.size,
+                axes=dict(batch.axes),
                 output=spec.name,
                 max_error=largest,
                 mean_error=rounded_up(float(errors.mean()), tolerance.mean_error),
@@ -90,9 +111,23 @@ def is_scores(spec: TensorSpec, signature: Signature) -> bool:
     return classes == len(signature.labels) or (not signature.labels and signature.task == "classification")
 
 
-def _answer(network: Network, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    outputs = network(*to_tensors(network.signature, inputs))
+def _answer(network: Network, batch: Batch) -> dict[str, Array]:
+    try:
+        outputs = network(*to_tensors(network.signature, batch.inputs))
+    except UsageError:
+        raise
+    except Exception as error:
+        axes = ", ".join(network.signature.dynamic_axes()) or "none"
+        raise UsageError(
+            f"{type(network.module).__name__} itself fails on {batch}{blame(error)}",
+            hint="Say in signature() which values and sizes it takes: range of an input, axes={name: (least, "
+            f"greatest)}}; dynamic axes are: {axes}.",
+        ) from error
     return {spec.name: out.numpy() for spec, out in zip(network.signature.outputs, outputs, strict=True)}
+
+
+def _ranges(signature: Signature, answers: list[tuple[Batch, dict[str, Array]]]) -> dict[str, float]:
+    return {spec.name: _range([expected[spec.name] for _, expected in answers]) for spec in signature.outputs}
 
 
 def _range(arrays: list[Array]) -> float:

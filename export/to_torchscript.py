@@ -1,68 +1,80 @@
-"""TorchScript: traced and frozen; a quantized network keeps its INT8 weights or is refused (ADR-0004)."""
+"""TorchScript: traced, or scripted where a trace would not do; a quantized network stays INT8 (ADR-0007)."""
 
 from __future__ import annotations
 
 import io
 import re
-import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lifecycle.core.errors import LifecycleError, RefusedError
 from lifecycle.core.signature import Array, Signature
-from lifecycle.export.formats import Format, Runner
+from lifecycle.export.archive import names, rewritten
+from lifecycle.export.formats import Attempt, Format, Runner, Written
+from lifecycle.export.hush import quiet
+from lifecycle.export.meaning import RECORD, archive_meaning, record
+from lifecycle.export.settings import RunSettings, WriteSettings
 
 if TYPE_CHECKING:
     import torch
 
     from lifecycle.export.network import Network
 
+_DEFAULT = WriteSettings()
 _NUMBERED = re.compile(rb"[./]___torch_mangle_\d+")
-_UNNEEDED = re.compile(r"\.debug_pkl$|/traced_inputs|/\.data/serialization_id$")
 _CODE = re.compile(r"/code/.*\.py$")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a zip can tell
 
 
-def write_torchscript(network: Network, path: Path) -> None:
+def write_torchscript(network: Network, path: Path, settings: WriteSettings = _DEFAULT) -> Written:
     """Convert a network to TorchScript that a plain PyTorch can run.
 
-    A float network is traced and frozen. A quantized one is scripted from its exported graph, not frozen:
-    freezing would turn its INT8 weights into floats. The same network gives the same bytes.
+    A float network is traced and frozen; where a trace would follow one of several ways through forward, it
+    is scripted. A quantized one is scripted from its exported graph, not frozen: freezing would turn its INT8
+    weights into floats. The same network gives the same bytes.
 
     Args:
         network: In evaluation mode.
         path: The file to write.
+        settings: Nothing of them concerns this format.
+
+    Returns:
+        Whether it was traced or scripted, and why.
 
     Raises:
-        LifecycleError: the network cannot be traced.
+        LifecycleError: the network can be neither traced nor scripted.
         RefusedError: it is quantized in a way that TorchScript cannot hold.
     """
     import torch
 
     from lifecycle.export.integers import holds_integer_weights
+    from lifecycle.export.network import portable
 
-    with _deprecations_scoped():
-        script = _scripted(network) if holds_integer_weights(network) else _traced(network)
+    with quiet(), portable():
+        if holds_integer_weights(network):
+            script = _scripted_integers(network)
+            made = Attempt(way="scripted graph", reason="a quantized network keeps its INT8 weights so")
+            written = Written(attempts=(made,))
+        else:
+            script, written = _traced_or_scripted(network)
         buffer = io.BytesIO()
-        torch.jit.save(script, buffer)
+        torch.jit.save(script, buffer, _extra_files={RECORD: record(network.meaning)})
     path.write_bytes(reproducible(buffer.getvalue()))
+    return written
 
 
-def open_torchscript(path: Path, signature: Signature, threads: int) -> Runner:
+def open_torchscript(path: Path, signature: Signature, settings: RunSettings) -> Runner:
     """Run a file with PyTorch. Only for files of ours: TorchScript is code."""
     import torch
 
     from lifecycle.export.network import threads as thread_limit
     from lifecycle.export.network import to_tensors
 
-    with _deprecations_scoped():
+    with quiet():
         script = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
 
     def run(arrays: Mapping[str, Array]) -> list[Array]:
-        with torch.inference_mode(), thread_limit(threads):
+        with torch.inference_mode(), thread_limit(settings.num_threads):
             return [output.numpy() for output in script(*to_tensors(signature, arrays))]
 
     return run
@@ -74,18 +86,9 @@ def reproducible(content: bytes) -> bytes:
     PyTorch numbers classes by how many the process has seen. Networks here are one class, so its number can
     go; in an archive of several, numbers stay.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as source:
-        names = [name for name in source.namelist() if not _UNNEEDED.search(name)]
-        records = {name: source.read(name) for name in names}
-    if sum(1 for name in records if _CODE.search(name)) == 1:
-        records = {
-            _unnumbered(name.encode()).decode(): _without_number(name, data) for name, data in records.items()
-        }
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as target:
-        for name, data in records.items():
-            target.writestr(zipfile.ZipInfo(name, _EPOCH), data)
-    return buffer.getvalue()
+    if sum(1 for name in names(content) if _CODE.search(name)) == 1:
+        return rewritten(content, _without_number, lambda name: _unnumbered(name.encode()).decode())
+    return rewritten(content, lambda name, data: data)
 
 
 def _without_number(name: str, data: bytes) -> bytes:
@@ -97,27 +100,62 @@ def _unnumbered(text: bytes) -> bytes:
     return _NUMBERED.sub(b"", text)
 
 
-def _traced(network: Network) -> torch.jit.ScriptModule:
-    import torch
+def _traced_or_scripted(network: Network) -> tuple[torch.jit.ScriptModule, Written]:
+    """Traced, where the trace is all of forward; else scripted.
 
-    from lifecycle.export.network import first_line
+    Where neither is sure, traced if `torch.export` finds that no branch depends on values.
+    """
+    from lifecycle.export.network import to_program
+    from lifecycle.export.scripting import script
 
+    trace, doubt = _trace(network)
+    if not doubt:
+        return trace, Written(attempts=(Attempt(way="traced", reason="no branch depends on values"),))
+    failed = [Attempt(way="traced", reason=doubt)]
     try:
-        # Proof runs other batches than the example's: a trace that fixed an axis does not pass it.
-        trace = torch.jit.trace(network, network.example, check_trace=False)  # type: ignore[no-untyped-call]
-        return cast("torch.jit.ScriptModule", torch.jit.freeze(trace))
-    except Exception as error:
+        return script(network), Written(
+            attempts=(*failed, Attempt(way="scripted", reason="a trace would follow one branch"))
+        )
+    except LifecycleError as error:
+        failed.append(Attempt(way="scripted", reason=error.message))
+    try:
+        to_program(network)
+    except LifecycleError as error:
+        reasons = "; ".join(f"{item.way}: {item.reason}" for item in failed)
         raise LifecycleError(
-            f"torch.jit.trace cannot trace {type(network.module).__name__}: {first_line(error)}",
+            f"TorchScript cannot hold {type(network.module).__name__}: {reasons}",
             hint="Leave torchscript out of export.formats, or write forward with tensor operations only.",
         ) from error
+    reason = "torch.export finds no branch on values"
+    return trace, Written(attempts=(*failed, Attempt(way="traced", reason=reason)))
 
 
-def _scripted(network: Network) -> torch.jit.ScriptModule:
+def _trace(network: Network) -> tuple[torch.jit.ScriptModule, str]:
+    """The frozen trace, and what PyTorch doubts about it."""
     import torch
 
+    from lifecycle.export.blame import blame
+    from lifecycle.export.tracing import recorded_trace
+
+    try:
+        with recorded_trace() as doubts:
+            # Proof runs other sizes than the example's: a trace that fixed an axis does not pass it.
+            trace = torch.jit.trace(network, network.example, check_trace=False)  # type: ignore[no-untyped-call]
+            frozen = cast("torch.jit.ScriptModule", torch.jit.freeze(trace))
+    except Exception as error:
+        raise LifecycleError(
+            f"torch.jit.trace cannot trace {type(network.module).__name__}{blame(error)}",
+            hint="Leave torchscript out of export.formats, or write forward with tensor operations only.",
+        ) from error
+    return frozen, doubts[0] if doubts else ""
+
+
+def _scripted_integers(network: Network) -> torch.jit.ScriptModule:
+    import torch
+
+    from lifecycle.export.blame import first_line
     from lifecycle.export.integers import plain_graph
-    from lifecycle.export.network import first_line, to_program
+    from lifecycle.export.network import to_program
 
     graph = plain_graph(to_program(network))
     try:
@@ -129,12 +167,13 @@ def _scripted(network: Network) -> torch.jit.ScriptModule:
         ) from error
 
 
-@contextmanager
-def _deprecations_scoped() -> Iterator[None]:
-    """TorchScript is deprecated as a whole: that is ours to know, not a line for every call."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-TORCHSCRIPT = Format(name="torchscript", filename="model.ts", write=write_torchscript, open=open_torchscript)
+TORCHSCRIPT = Format(
+    name="torchscript",
+    filename="model.ts",
+    summary="TorchScript, run by PyTorch without the module's source",
+    write=write_torchscript,
+    open=open_torchscript,
+    meaning=archive_meaning,
+    trusted_only=True,
+    notice="PyTorch has deprecated TorchScript; it names pt2 in its place",
+)

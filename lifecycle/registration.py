@@ -104,7 +104,9 @@ def write_mlflow_model(bundle: Artifact, evaluation: Artifact, into: Path) -> No
 
     generator = np.random.default_rng(0)
     example = {
-        spec.name: spec.random(generator, **{axis: 1 for axis in spec.shape if isinstance(axis, str)})
+        spec.name: spec.random(
+            generator, **{a: signature.axes.get(a, (1, 1))[0] for a in spec.shape if isinstance(a, str)}
+        )
         for spec in signature.inputs
     }
     mlflow.onnx.save_model(

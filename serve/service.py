@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from lifecycle.core.cores import available_cores
 from lifecycle.serve.bento import fronted_service
-from lifecycle.serve.cores import available_cores
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import open_endpoint
 from lifecycle.serve.routes import Routes

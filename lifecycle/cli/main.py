@@ -30,6 +30,8 @@ from lifecycle.core.errors import LifecycleError, suggest
 
 VERBS = {
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
+    "export": "Write files proven equal to the module, or show what a file says of itself.",
+    "benchmark": "Compare bundles, formats and thread counts on this machine.",
     "promote": "Make a registered version the champion, if its gates hold.",
     "rollback": "Make the champion before the present one champion again.",
     "history": "Who was champion, since when, and why.",

@@ -24,6 +24,7 @@ TABLES: dict[str, dict[str, str]] = {
     "formats": {
         "onnx": "lifecycle.export.to_onnx:ONNX",
         "torchscript": "lifecycle.export.to_torchscript:TORCHSCRIPT",
+        "pt2": "lifecycle.export.to_pt2:PT2",
     },
     "gates": {
         "evaluated_file": "lifecycle.gates.proof:EvaluatedFile",

@@ -6,14 +6,15 @@ Plain data and numpy: the serving process reads it and never loads torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from lifecycle.core.canonical import JSON
-from lifecycle.core.errors import UsageError
+from lifecycle.core.errors import UsageError, suggest
+from lifecycle.core.statistics import Statistics
 
 Array = npt.NDArray[np.generic]
 Axis = int | str
@@ -74,12 +75,47 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """Named inputs and outputs, class labels in the order of the logits, and the task."""
+    """What a model takes, gives and means.
+
+    Attributes:
+        inputs: In the order of forward's parameters. What lies in a dictionary or tuple is called after the
+            way to it: ``batch.ids``, ``pair.0``.
+        outputs: In the order of the file.
+        labels: Class labels in the order of the logits.
+        task: ``"classification"``, ``"regression"`` or the user's own word.
+        axes: Least and greatest size of dynamic axes, both included, by name: ``{"length": (1, 128)}``. A
+            file is proven over them, and takes no other size. Without limits, a few sizes are proven.
+        licence: An SPDX identifier, such as ``"Apache-2.0"``.
+        statistics: Of the training data, by the name of the input.
+
+    Raises:
+        UsageError: `axes` names an axis that no input has, or limits that are no sizes.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     labels: tuple[str, ...] = ()
     task: str = ""
+    axes: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    licence: str = ""
+    statistics: Mapping[str, Statistics] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        named = self.dynamic_axes()
+        for axis, (low, high) in self.axes.items():
+            if axis not in named:
+                raise UsageError(f"axes: no input has an axis '{axis}': {suggest(axis, named)}")
+            if not 1 <= low < high:
+                raise UsageError(
+                    f"axes: '{axis}' is from {low} to {high}; expected 1 <= least < greatest "
+                    "(write an axis of one size as a number in the shape)"
+                )
+
+    def dynamic_axes(self) -> tuple[str, ...]:
+        """Names of the inputs' dynamic axes, in order of appearance."""
+        return tuple(
+            dict.fromkeys(axis for spec in self.inputs for axis in spec.shape if isinstance(axis, str))
+        )
 
     def check(self, arrays: Mapping[str, Array]) -> None:
         """Raise `UsageError` unless `arrays` are just the declared inputs, their dynamic axes agreeing."""
@@ -96,14 +132,25 @@ class Signature:
                     raise UsageError(
                         f"input '{spec.name}': axis '{axis}' is {size} here and {other} in another input"
                     )
+                low, high = self.axes.get(str(axis), (size, size))
+                if not low <= size <= high:
+                    raise UsageError(
+                        f"input '{spec.name}': axis '{axis}' is {size}; this model takes {low} to {high}"
+                    )
 
     def to_json(self) -> dict[str, JSON]:
-        """Plain data for ``signature.json``."""
+        """Plain data for ``signature.json``; what is empty of the later additions is left out."""
+        more: dict[str, JSON] = {
+            "axes": {axis: list(limits) for axis, limits in self.axes.items()},
+            "licence": self.licence,
+            "statistics": {name: found.to_json() for name, found in self.statistics.items()},
+        }
         return {
             "inputs": [spec.to_json() for spec in self.inputs],
             "outputs": [spec.to_json() for spec in self.outputs],
             "labels": list(self.labels),
             "task": self.task,
+            **{name: value for name, value in more.items() if value},
         }
 
     @classmethod
@@ -115,6 +162,12 @@ class Signature:
                 outputs=tuple(_spec(item) for item in _list(content["outputs"])),
                 labels=tuple(str(label) for label in _list(content["labels"])),
                 task=str(content["task"]),
+                axes={axis: _limits(limits) for axis, limits in _object(content.get("axes")).items()},
+                licence=str(content.get("licence", "")),
+                statistics={
+                    name: Statistics.from_json(found)
+                    for name, found in _object(content.get("statistics")).items()
+                },
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"not a signature: {error!r}") from error
@@ -133,6 +186,19 @@ def _list(value: JSON) -> list[JSON]:
     if not isinstance(value, list):
         raise TypeError(f"expected a list, got {value!r}")
     return value
+
+
+def _object(value: JSON) -> Mapping[str, JSON]:
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"expected an object, got {value!r}")
+    return value or {}
+
+
+def _limits(value: JSON) -> tuple[int, int]:
+    low, high = _list(value)
+    if not isinstance(low, int) or not isinstance(high, int):
+        raise TypeError(f"expected two whole numbers, got {value!r}")
+    return low, high
 
 
 def _spec(value: JSON) -> TensorSpec:

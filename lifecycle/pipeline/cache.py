@@ -10,7 +10,7 @@ from pathlib import Path
 from platform import python_version_tuple
 from typing import Any, cast
 
-from lifecycle.core.artifact import Artifact, open_artifact
+from lifecycle.core.artifact import MANIFEST, Artifact, open_artifact
 from lifecycle.core.canonical import JSON, canonical_json, sha256, sha256_file
 from lifecycle.core.errors import ArtifactError
 from lifecycle.core.reference import sources_digest
@@ -97,6 +97,15 @@ def look_up(path: Path) -> tuple[Artifact | None, str]:
         return open_artifact(path), ""
     except ArtifactError as error:
         return None, error.message
+
+
+def find_artifact(cache: Path, digest: str) -> Artifact | None:
+    """The artifact of a digest among all stages' results, verified; None where there is none."""
+    for manifest in cache.glob(f"*/*/{MANIFEST}"):
+        found, _ = look_up(manifest.parent)
+        if found is not None and found.digest == digest:
+            return found
+    return None
 
 
 def _options(stage: Stage) -> dict[str, JSON]:

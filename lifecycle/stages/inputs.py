@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from lifecycle.core.errors import UsageError
-from lifecycle.core.signature import Array, Signature
+from lifecycle.core.signature import Array, Signature, TensorSpec, shape_text
 from lifecycle.core.stage import Context
+from lifecycle.export.batches import batch_axis
+from lifecycle.export.structure import named_arrays
 from lifecycle.stages.fitting import data_of
-from lifecycle.train.describe import arrays
 from lifecycle.train.forward import with_forward
+from lifecycle.train.nested import map_tensors
 from lifecycle.train.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -36,9 +41,11 @@ def record_inputs(module: Module, context: Context, split: str, *, batches: int)
     seen: list[tuple[Tensor, ...]] = []
     forward = module.forward
 
-    def record(*inputs: Tensor) -> object:
-        seen.append(tuple(tensor.detach().clone() for tensor in inputs))
-        return forward(*inputs)
+    def record(*inputs: Tensor, **named: Tensor) -> object:
+        arguments = in_order(module, inputs, named)
+        kept = map_tensors(arguments, lambda tensor: tensor.detach().clone())
+        seen.append(cast("tuple[Tensor, ...]", kept))
+        return forward(*inputs, **named)
 
     data = data_of(context)
     data.prepare_data()
@@ -60,7 +67,49 @@ def record_inputs(module: Module, context: Context, split: str, *, batches: int)
     return seen
 
 
-def samples(signature: Signature, inputs: list[tuple[Tensor, ...]], limit: int) -> dict[str, Array]:
-    """The first `limit` recorded samples as one array for each input of the signature."""
-    joined = tuple(torch.cat(column)[:limit] for column in zip(*inputs, strict=True))
-    return arrays(signature, joined)
+def samples(signature: Signature, inputs: list[tuple[Tensor, ...]], limit: int | None) -> dict[str, Array]:
+    """The first `limit` recorded samples as one array for each input of the signature.
+
+    Batches may differ along dynamic axes; all are cut to the shortest there.
+
+    Raises:
+        UsageError: they differ along an axis that the signature fixes.
+    """
+    recorded = [named_arrays(signature, given) for given in inputs]
+    batch = batch_axis(signature)
+    found = {}
+    for spec in signature.inputs:
+        arrays = [item[spec.name] for item in recorded]
+        _check_fixed(spec, arrays)
+        if batch not in spec.shape:
+            found[spec.name] = arrays[0]
+            continue
+        ends = [
+            min(array.shape[index] for array in arrays) if isinstance(axis, str) and axis != batch else None
+            for index, axis in enumerate(spec.shape)
+        ]
+        cut = [array[tuple(slice(end) for end in ends)] for array in arrays]
+        along = spec.shape.index(batch)
+        joined = np.concatenate(cut, axis=along)
+        found[spec.name] = joined.take(range(min(limit or sys.maxsize, joined.shape[along])), along)
+    return found
+
+
+def in_order(module: Module, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """Arguments of forward in the order of its parameters, those given by name too."""
+    if not named:
+        return given
+    bound = inspect.signature(type(module).forward).bind(module, *given, **named)
+    return tuple(value for name, value in bound.arguments.items())[1:]
+
+
+def _check_fixed(spec: TensorSpec, arrays: list[Array]) -> None:
+    for array in arrays:
+        for index, axis in enumerate(spec.shape):
+            if array.ndim == len(spec.shape) and isinstance(axis, int) and array.shape[index] != axis:
+                raise UsageError(
+                    f"the data gives input '{spec.name}' as {shape_text(array.shape)}, and the signature "
+                    f"fixes axis {index} at {axis}: {shape_text(spec.shape)}",
+                    hint=f"If that axis varies, name it in signature(): shape=(…, 'length', …) at {index}.",
+                )
+        spec.check(array)

@@ -12,14 +12,17 @@ from torch import Tensor
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
-from lifecycle.core.signature import Signature
 from lifecycle.core.stage import Context
+from lifecycle.export.batches import random_inputs
 from lifecycle.export.benchmark import measure_latency
+from lifecycle.export.network import named_outputs
 from lifecycle.export.runtime import Model, open_model
+from lifecycle.export.structure import named_arrays, rebuild
 from lifecycle.stages.fitting import data_of
+from lifecycle.stages.inputs import in_order
 from lifecycle.train.artifact import open_checkpoint
 from lifecycle.train.callbacks import Callback
-from lifecycle.train.describe import arrays, example_inputs, named_outputs
+from lifecycle.train.describe import example_inputs
 from lifecycle.train.forward import with_forward
 from lifecycle.train.trainer import Trainer
 
@@ -57,22 +60,21 @@ class FileForward:
         self.predictions: list[int] = []
         with torch.inference_mode():
             example = module(*example_inputs(module))
-        self.names = self._file_names(module, example)
-        self.rebuild = _structure(example)
+        self.module = module
+        self.example = example
+        # The file's names of forward's own outputs: they come before those that `postprocess` adds.
+        names = [spec.name for spec in model.signature.outputs]
+        self.names = list(named_outputs(example, names))
 
-    def __call__(self, *inputs: Tensor) -> object:
+    def __call__(self, *inputs: Tensor, **named: Tensor) -> object:
         """Run the file."""
         self.calls += 1
-        outputs = self.model.run(arrays(self.model.signature, tuple(tensor.cpu() for tensor in inputs)))
+        given = in_order(self.module, inputs, named)
+        outputs = self.model.run(named_arrays(self.model.signature, given))
         found = [torch.from_numpy(np.array(outputs[name])) for name in self.names]
         if self.model.signature.labels and found[0].ndim == 2:
             self.predictions += found[0].argmax(dim=1).tolist()
-        return self.rebuild(found)
-
-    def _file_names(self, module: Module, example: object) -> list[str]:
-        """The file's names of forward's own outputs: they come before those that `postprocess` adds."""
-        own = len(named_outputs(example))
-        return [spec.name for spec in self.model.signature.outputs][:own]
+        return rebuild(self.example, iter(found))
 
 
 class _Watch(Callback):
@@ -105,18 +107,8 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     from lifecycle.export.operators import quantized_weights
 
     module = open_checkpoint(checkpoint)
-    forward = FileForward(module, open_model(bundle, "onnx"))
-    trainer = Trainer(
-        callbacks=_Watch(forward),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
     cost = count_cost(module, example_inputs(module))
-    with with_forward(module, forward):
-        trainer.test(module, datamodule=data_of(context), verbose=False)
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics, forward = score_file(module, open_model(bundle, "onnx", threads=1), context)
     file = bundle.file("model.onnx")
     return Score(
         metrics=metrics | asdict(cost) | {"size_bytes": float(file.stat().st_size)},
@@ -125,33 +117,30 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     )
 
 
+def score_file(module: Module, model: Model, context: Context) -> tuple[dict[str, float], FileForward]:
+    """What the module's ``test_step`` logs when a file, of any format, answers in place of forward."""
+    forward = FileForward(module, model)
+    trainer = Trainer(
+        callbacks=_Watch(forward),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with with_forward(module, forward):
+        trainer.test(module, datamodule=data_of(context), verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}, forward
+
+
 def time_bundles(bundles: Mapping[str, Artifact], calls: int) -> dict[str, dict[str, float]]:
     """Latency of each ONNX file at batch 1 with one thread, called in turn."""
     runs: dict[str, Callable[[], object]] = {}
     for name, bundle in bundles.items():
         model = open_model(bundle, "onnx", threads=1)
-        inputs = _one_sample(model.signature)
+        inputs = random_inputs(model.signature, 1)
         runs[name] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
     found = measure_latency(runs, calls=calls)
     return {
         name: {"latency_ms": latency.median_ms, "latency_p95_ms": latency.p95_ms}
         for name, latency in found.items()
     }
-
-
-def _one_sample(signature: Signature) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(0)
-    return {
-        spec.name: spec.random(generator, **{axis: 1 for axis in spec.shape if isinstance(axis, str)})
-        for spec in signature.inputs
-    }
-
-
-def _structure(example: object) -> Callable[[list[Tensor]], object]:
-    """What puts a list of tensors into the form that forward returns."""
-    if isinstance(example, Tensor):
-        return lambda tensors: tensors[0]
-    if isinstance(example, Mapping):
-        keys = list(example)
-        return lambda tensors: dict(zip(keys, tensors, strict=True))
-    return tuple

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lifecycle.core.errors import UsageError
 from lifecycle.core.signature import Array, Signature, TensorSpec, shape_text
+from lifecycle.core.statistics import describe
 
 IMAGE = TensorSpec(name="image", dtype="uint8", shape=("batch", 1, 8, 8), range=(0, 16))
 AGE = TensorSpec(name="age", dtype="float32", shape=("batch",))
@@ -107,3 +110,40 @@ def test_random_values_follow_the_generator() -> None:
 
 def test_a_shape_reads_as_people_write_it() -> None:
     assert shape_text(("batch", 3)) == "[batch, 3]"
+
+
+def test_limits_of_axes_are_kept_and_survive_json() -> None:
+    limited = replace(ONE, axes={"batch": (2, 4)}, licence="MIT", statistics={"image": describe(image(3, 2))})
+    assert Signature.from_json(json.loads(json.dumps(limited.to_json()))) == limited
+    limited.check({"image": image(4, 1, 8, 8)})
+    for size in (1, 5):
+        with pytest.raises(
+            UsageError, match=rf"^input 'image': axis 'batch' is {size}; this model takes 2 to 4$"
+        ):
+            limited.check({"image": image(size, 1, 8, 8)})
+
+
+def test_what_was_written_before_there_were_limits_is_read() -> None:
+    assert set(ONE.to_json()) == {"inputs", "outputs", "labels", "task"}
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"batches": (1, 4)}, "axes: no input has an axis 'batches': did you mean 'batch'?"),
+        ({"batch": (0, 4)}, "axes: 'batch' is from 0 to 4; expected 1 <= least < greatest"),
+        ({"batch": (4, 4)}, "axes: 'batch' is from 4 to 4; expected 1 <= least < greatest"),
+    ],
+)
+def test_limits_that_are_none_are_refused(axes: dict[str, tuple[int, int]], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        replace(ONE, axes=axes)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"axes": [1]}, {"axes": {"batch": [1]}}, {"axes": {"batch": ["1", 2]}}, {"statistics": {"image": 3}}],
+)
+def test_limits_and_statistics_of_another_type_are_refused(more: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=r"^not a signature: "):
+        Signature.from_json(ONE.to_json() | more)  # type: ignore[arg-type]

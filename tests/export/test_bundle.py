@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ import torch
 from torch import nn
 
 from lifecycle.core.artifact import Artifact, open_artifact
-from lifecycle.core.errors import RefusedError, UsageError
+from lifecycle.core.errors import LifecycleError, RefusedError, UsageError
 from lifecycle.export.bundle import write_bundle
 from lifecycle.export.runtime import open_model
-from tests.export.networks import DIGITS, Pair, digits, fixed_batch, images, pairs
+from tests.export.networks import DIGITS, PAIR, Pair, digits, fixed_batch, images, pairs
 
 
 def test_bundle_holds_every_format_with_its_signature_and_proof(float_bundle: Artifact) -> None:
@@ -37,7 +38,8 @@ def test_int8_onnx_is_compared_as_written_and_as_run(integer_bundle: Artifact) -
     ]
     rows = parity["comparisons"][0]["rows"]
     assert {(row["data"], row["batch"]) for row in rows} == {
-        (data, batch) for data in ("samples", "random") for batch in (1, 2, 7, 32)
+        *((data, batch) for data in ("samples", "random") for batch in (1, 2, 7, 32)),
+        *((edge, 2) for edge in ("zeros", "lowest", "highest")),
     }
 
 
@@ -148,7 +150,7 @@ def test_postprocess_of_the_reference_serves_a_graph_that_lost_its_own(tmp_path:
     [
         (
             {"formats": ["onxn"]},
-            "no format is called 'onxn': did you mean 'onnx'? Allowed: onnx, torchscript",
+            "no format is called 'onxn': did you mean 'onnx'? Allowed: onnx, pt2, torchscript",
         ),
         ({"formats": []}, "export.formats names no format: onnx is the one that is served"),
         ({"precision": "int4"}, "no precision is called 'int4': did you mean 'int8'? Allowed: float32, int8"),
@@ -168,3 +170,51 @@ def test_integers_are_not_exported_as_floats(integer_network: nn.Module, tmp_pat
         write_bundle(
             integer_network, signature=DIGITS, formats=["onnx"], samples=images(2), into=tmp_path / "b"
         )
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    into = tmp_path / "deep" / "bundle"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, before[1]))  # no file may grow beyond
+    try:
+        with pytest.raises(
+            LifecycleError, match=re.escape(f"the bundle cannot be written to {into}: File too large")
+        ):
+            write_bundle(digits(), signature=DIGITS, formats=["torchscript"], samples=images(3), into=into)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list(into.parent.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    into = tmp_path / "file" / "bundle"
+    message = f"the bundle cannot be written to {into}: File exists"
+    with pytest.raises(LifecycleError, match=re.escape(message)):
+        write_bundle(digits(), signature=DIGITS, formats=["torchscript"], samples=images(3), into=into)
+
+
+def test_a_size_that_the_module_itself_cannot_take_is_told(pair: Pair, tmp_path: Path) -> None:
+    class Narrow(Pair):
+        def forward(self, ids: torch.Tensor, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+            return super().forward(ids, weights * torch.ones(5))  # broadcasts at 5, and at 1
+
+    with pytest.raises(
+        UsageError, match=r"Narrow itself fails on 2 of samples \(length 2\): The size of"
+    ) as caught:
+        write_bundle(
+            Narrow(), signature=PAIR, formats=["onnx"], samples=pairs(9, 5), into=tmp_path / "bundle"
+        )
+    assert f"(at {__file__}:" in str(caught.value)
+    assert "axes={name: (least, greatest)}; dynamic axes are: batch, length" in str(caught.value)
+
+
+def test_an_axis_that_varies_undeclared_is_told(pair: Pair, tmp_path: Path) -> None:
+    fixed = replace(PAIR, inputs=tuple(replace(spec, shape=("batch", 5)) for spec in PAIR.inputs))
+    with pytest.raises(UsageError, match=re.escape("input 'ids': expected shape [batch, 5], got [9, 7]")):
+        write_bundle(pair, signature=fixed, formats=["onnx"], samples=pairs(9, 7), into=tmp_path / "bundle")

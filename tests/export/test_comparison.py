@@ -11,6 +11,7 @@ def row(batch: int, max_error: float, mean_error: float, holds: bool = True) -> 
     return Row(
         data="samples",
         batch=batch,
+        axes={},
         output="y",
         max_error=max_error,
         mean_error=mean_error,

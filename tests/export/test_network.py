@@ -52,6 +52,8 @@ def test_outputs_of_a_tuple_take_the_first_names() -> None:
     assert named_outputs((a, b), ["first", "second", "added"]) == {"first": a, "second": b}
     assert named_outputs(a, ["only"]) == {"only": a}
     assert named_outputs({"k": b}, ["only"]) == {"k": b}
+    assert named_outputs((a, (b, a)), ["x", "y", "z"]) == {"x": a, "y": b, "z": a}
+    assert named_outputs({"k": {"l": b}, "m": (a,)}, []) == {"k.l": b, "m.0": a}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_outputs_of_a_tuple_take_the_first_names() -> None:
             "the signature declares the outputs y; forward and postprocess give z",
         ),
         (lambda x: 3, "forward gave int; allowed: a tensor, or a sequence or dictionary of tensors"),
-        (lambda x: [x, [x]], "forward gave Tensor, list; allowed: a tensor"),
+        (lambda x: [x, [3]], "forward gave int; allowed: a tensor"),
     ],
 )
 def test_outputs_that_are_not_declared(function: object, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.core.errors import RefusedError
+from lifecycle.core.errors import LifecycleError, RefusedError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.bundle import prove
 from lifecycle.export.comparison import Comparison
@@ -21,6 +23,7 @@ from lifecycle.export.formats import load_format
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference, is_scores
 from lifecycle.export.runtime import open_model
+from lifecycle.export.settings import WriteSettings
 from lifecycle.export.tolerance import FLOAT, Precision
 from tests.export.networks import DIGITS, Digits, digits, images
 
@@ -158,10 +161,17 @@ def test_a_frozen_batch_axis_is_refused_in_torchscript(reference: Reference, tmp
         def forward(self, image: Tensor) -> Tensor:
             return super().forward(image.reshape(int(image.shape[0]), 1, 8, 8))
 
+    network = Network(digits(Frozen), DIGITS, images(2))
+    doubt = r"traced: Converting a tensor to a Python integer \(at .*test_parity.py:\d+\)"
+    with evaluating(network), pytest.raises(LifecycleError, match=doubt):
+        load_format("torchscript").write(network, tmp_path / "unwritten", WriteSettings())
+    with warnings.catch_warnings(), evaluating(network):
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(network, network.example), tmp_path / "frozen")
     with pytest.raises(
         RefusedError, match=r"1 of samples: the torchscript file failed on image \[1, 1, 8, 8\]"
     ):
-        _prove(reference, digits(Frozen), DIGITS, "torchscript", tmp_path)
+        prove(reference, load_format("torchscript"), tmp_path / "frozen", "float32")
 
 
 @pytest.mark.parametrize("layer", range(8))
@@ -234,7 +244,7 @@ def _prove(
     path = folder / "file"
     network = Network(module, signature, images(2))
     with evaluating(network):
-        load_format(format).write(network, path)
+        load_format(format).write(network, path, WriteSettings())
     return prove(reference, load_format(format), path, "float32")
 
 
@@ -244,3 +254,42 @@ def _prove_edited(
     path = folder / "model.onnx"
     onnx.save(model, path)
     return prove(reference, load_format("onnx"), path, precision)
+
+
+def test_the_first_node_that_differs_is_named(
+    reference: Reference, float_bundle: Artifact, tmp_path: Path
+) -> None:
+    model = onnx.load(float_bundle.file("model.onnx"))
+    second = [node for node in model.graph.node if node.op_type == "Conv"][1]
+    (weight,) = (tensor for tensor in model.graph.initializer if tensor.name == second.input[1])
+    values = numpy_helper.to_array(weight) * np.float32(1.05)
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    message = (
+        rf"the first node that differs is Conv '{second.output[0]}' "
+        r"\(.*in 'blocks.0.norm1'\), by 0\.\d+ of its range"
+    )
+    with pytest.raises(RefusedError, match=message):
+        _prove_edited(reference, model, tmp_path)
+
+
+def test_large_scores_at_the_edges_widen_nothing_elsewhere(float_bundle: Artifact) -> None:
+    class Steep(Digits):
+        """Scores a thousand times as large where every pixel is at its highest."""
+
+        def forward(self, image: Tensor) -> Tensor:
+            full = (image == 16).all(dim=3).all(dim=2).all(dim=1)
+            return super().forward(image) * (1 + 999 * full.unsqueeze(1))
+
+    steep = Reference(Network(digits(Steep), DIGITS, images(2)), images(40))
+    right = open_model(float_bundle)
+
+    def slightly_off(arrays: Mapping[str, Array]) -> list[Array]:
+        logits, probabilities = right.runner(arrays)
+        edge = arrays["image"].min(axis=(1, 2, 3), keepdims=True)[..., 0, 0] == 16
+        return [np.where(edge, logits * 1000, logits + 0.005), probabilities]
+
+    comparison = steep.compare(replace(right, runner=slightly_off), FLOAT)
+    assert {row.data for row in comparison.rows if not row.holds and row.output == "logits"} == {
+        "samples",
+        "random",
+    }

@@ -4,7 +4,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import onnx
 import pytest
 
 from lifecycle.core.artifact import Artifact
@@ -13,14 +12,6 @@ from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import open_file
 from lifecycle.export.session import open_session
 from tests.export.networks import DIGITS, images
-
-
-def test_tensors_in_other_files_are_refused(float_bundle: Artifact, tmp_path: Path) -> None:
-    model = onnx.load(float_bundle.file("model.onnx"))
-    path = tmp_path / "model.onnx"
-    onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
-    with pytest.raises(ArtifactError, match=rf"{re.escape(str(path))}: tensor .* lies in another file"):
-        open_session(path)
 
 
 def test_what_is_no_onnx_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from lifecycle.export.network import Network, evaluating
 from lifecycle.export.to_onnx import write_onnx
 from tests.export.networks import DIGITS, PAIR, Flat, Pair, digits, images, pairs
 
+EIGEN = "linalg_eigh.*linalg_eigh.*linalg_eigvalsh"  # the operator is named on each rung
+
 
 @pytest.fixture(scope="module")
 def model(float_bundle: Artifact) -> onnx.ModelProto:
@@ -32,7 +34,8 @@ def test_holds_names_types_and_axes_of_the_signature(model: onnx.ModelProto) -> 
 
 def test_holds_nothing_that_computes_nothing(model: onnx.ModelProto) -> None:
     assert model.producer_name == model.producer_version == model.doc_string == ""
-    assert not model.metadata_props and not model.functions and not model.graph.value_info
+    assert {entry.key.partition(".")[0] for entry in model.metadata_props} == {"lifecycle"}
+    assert not model.functions and not model.graph.value_info
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
         assert part.doc_string == "" and not part.metadata_props
     assert {node.name for node in nodes(model)} == {""}
@@ -73,7 +76,7 @@ def test_an_operator_without_translation_is_named(tmp_path: Path) -> None:
             return outputs | {"pooled": torch.linalg.eigvalsh(outputs["pooled"][:, :, None] * torch.eye(6))}
 
     network = Network(Spectrum(), PAIR, pairs(3, 4))
-    with evaluating(network), pytest.raises(LifecycleError, match="ONNX exporter cannot convert Spectrum"):
+    with evaluating(network), pytest.raises(LifecycleError, match=f"cannot convert Spectrum.*{EIGEN}"):
         write_onnx(network, tmp_path / "model.onnx")
 
 

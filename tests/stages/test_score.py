@@ -12,34 +12,11 @@ from onnx import numpy_helper
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.errors import UsageError
-from lifecycle.core.reference import Reference
-from lifecycle.core.stage import Context, Project
-from lifecycle.session import data_maker
+from lifecycle.core.stage import Context
 from lifecycle.stages.export import export_checkpoint
 from lifecycle.stages.inputs import record_inputs
 from lifecycle.stages.score import score_bundle
-from lifecycle.train.artifact import make_module, open_checkpoint, write_checkpoint
-from tests.projects import copy_digits
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Context:
-    project = Project(
-        name="digits",
-        root=copy_digits(tmp_path / "project").folder,
-        model=Reference("model.py:ConvNet"),
-        data=Reference("data.py:Digits"),
-        model_args={"width": 8},
-    )
-    return Context(project=project, data=data_maker(project))
-
-
-@pytest.fixture
-def checkpoint(context: Context, tmp_path: Path) -> Artifact:
-    torch.manual_seed(0)
-    project = context.project
-    module = make_module(project.model, project.model_args, project.root)
-    return write_checkpoint(module, tmp_path / "checkpoint", project=project)
+from lifecycle.train.artifact import open_checkpoint
 
 
 def test_weights_edited_in_the_file_change_the_score(

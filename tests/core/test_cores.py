@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.serve.cores import available_cores
+from lifecycle.core.cores import available_cores
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,120 @@
+"""What our runtime adds to a call of plain ONNX Runtime, checks of the input included.
+
+The same file is run in one process by ``lifecycle.export.runtime.open_model`` and by a bare
+``InferenceSession`` with the same settings, one call of each in turn, the order drawn anew each round.
+Reported is the median over rounds of the difference, with its 95 % confidence interval from order statistics.
+
+Target: at most 10 µs a call. Exit code 1 when it is missed.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lifecycle.core.signature import Array, Signature, TensorSpec
+from lifecycle.export.benchmark import measure_latency, median_interval
+from lifecycle.export.bundle import write_bundle
+from lifecycle.export.runtime import open_model
+from lifecycle.export.session import session_options
+from lifecycle.export.settings import RunSettings
+
+TARGET_US = 10.0
+ROUNDS = 4000
+
+
+class Image(nn.Module):
+    """One input and two outputs, as a classifier of images has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, padding=1)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Scores of raw pixels."""
+        return self.head(self.conv(image.float() / 16).relu().mean((2, 3)))
+
+    def postprocess(self, outputs: Tensor) -> dict[str, Tensor]:
+        """Probabilities beside the scores."""
+        return {"probabilities": outputs.softmax(1)}
+
+
+class Tokens(nn.Module):
+    """Three inputs of two dynamic axes with limits, as an encoder of texts has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(100, 8)
+        self.kinds = nn.Embedding(2, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, ids: Tensor, kinds: Tensor, mask: Tensor) -> Tensor:
+        """Scores of a text's tokens."""
+        return self.head(((self.words(ids) + self.kinds(kinds)) * mask.unsqueeze(-1)).mean(1))
+
+
+IMAGE = Signature(
+    inputs=(TensorSpec(name="image", dtype="uint8", shape=("batch", 1, 8, 8), range=(0, 16)),),
+    outputs=(
+        TensorSpec(name="logits", dtype="float32", shape=("batch", 10)),
+        TensorSpec(name="probabilities", dtype="float32", shape=("batch", 10)),
+    ),
+)
+TOKENS = Signature(
+    inputs=(
+        TensorSpec(name="ids", dtype="int64", shape=("batch", "length"), range=(0, 99)),
+        TensorSpec(name="kinds", dtype="int64", shape=("batch", "length"), range=(0, 1)),
+        TensorSpec(name="mask", dtype="float32", shape=("batch", "length"), range=(0, 1)),
+    ),
+    outputs=(TensorSpec(name="logits", dtype="float32", shape=("batch", 3)),),
+    axes={"batch": (1, 64), "length": (1, 128)},
+)
+
+
+def main() -> int:
+    """Measure both, print, and say whether the target holds."""
+    import onnxruntime as ort
+
+    torch.manual_seed(0)
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, module, signature in (("image", Image(), IMAGE), ("tokens", Tokens(), TOKENS)):
+            generator = np.random.default_rng(0)
+            samples = {spec.name: spec.random(generator, batch=8, length=12) for spec in signature.inputs}
+            bundle = write_bundle(
+                module, signature=signature, formats=["onnx"], samples=samples, into=Path(folder) / name
+            )
+            ours = open_model(bundle, threads=1)
+            file = str(bundle.file("model.onnx"))
+            bare = ort.InferenceSession(file, session_options(RunSettings(threads=1)))
+            one = {key: value[:1] for key, value in samples.items()}
+            missed += not report(name, lambda m=ours, x=one: m.run(x), lambda s=bare, x=one: s.run(None, x))
+    return int(missed > 0)
+
+
+def report(name: str, ours: Callable[[], Mapping[str, Array]], bare: Callable[[], object]) -> bool:
+    """Print what is added; whether it is within the target."""
+    found = measure_latency({"ours": ours, "bare": bare}, calls=ROUNDS, warm_up=200)
+    pairs = zip(found["ours"].times_ms, found["bare"].times_ms, strict=True)
+    added = [(one - other) * 1000 for one, other in pairs]
+    low, high = median_interval(added)
+    bare_us = found["bare"].median_ms * 1000
+    print(
+        f"{name:8} plain ONNX Runtime {bare_us:6.1f} µs; ours adds {median(added):5.2f} µs "
+        f"({low:.2f} to {high:.2f}); target {TARGET_US:g} µs"
+    )
+    return median(added) <= TARGET_US
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    sys.exit(main())
