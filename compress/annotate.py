@@ -18,10 +18,13 @@ from lifecycle.compress.graphs import (
     ADDITIONS,
     AVERAGES,
     CONVOLUTIONS,
+    CURVES,
     DROPOUTS,
     JOINS,
     LINEAR,
     MOVES,
+    MULTIPLICATIONS,
+    PRODUCTS,
     arguments,
     is_float,
     only_user,
@@ -38,13 +41,15 @@ def annotate(graph: Graph, marks: Marks) -> int:
     """
     layers = 0
     for node in graph.nodes:
-        if node.op != "call_function" or not is_float(node):
+        if node.op != "call_function" or not is_float(node) or not marks.allowed(node):
             continue
         if node.target in CONVOLUTIONS | LINEAR:
             layers += _annotate_layer(node, marks)
-        elif node.target in ADDITIONS | JOINS:
+        elif node.target in PRODUCTS:
+            layers += _annotate_product(node, marks)
+        elif node.target in ADDITIONS | MULTIPLICATIONS | JOINS:
             _annotate_meeting(node, marks)
-        elif node.target in AVERAGES and marks.rounded(arguments(node)[0]):
+        elif node.target in AVERAGES | CURVES and marks.rounded(arguments(node)[0]):
             marks.inputs(node, [arguments(node)[0]])
             marks.output(node)
         elif node.target in MOVES and marks.rounded(arguments(node)[0]):
@@ -61,18 +66,35 @@ def _annotate_layer(layer: Node, marks: Marks) -> bool:
         marks.inputs(layer, [x])
     marks.weight(layer, weight)
     last = _tail(layer, lambda node: node.target is unscaled_batch_norm or node.target in ACTIVATIONS)
-    # The scores of a classifier stay floats: ONNX Runtime's integer matrix product can give them as such.
-    if not (layer.target in LINEAR and _is_output(last)):
+    # ONNX Runtime's integer matrix product can give floats, its convolution cannot. What a linear layer gives
+    # is rounded where another one takes it; scores, and the residual stream of a transformer, stay floats.
+    if layer.target in CONVOLUTIONS:
         marks.output(last)
     return True
 
 
+def _annotate_product(node: Node, marks: Marks) -> bool:
+    """Attention: both factors are computed, and what comes out goes into a softmax or a layer."""
+    factors = arguments(node)
+    if not all(is_float(factor) for factor in factors) or len(set(factors)) < len(factors):
+        return False
+    marks.inputs(node, factors)
+    return True
+
+
 def _annotate_meeting(node: Node, marks: Marks) -> None:
-    inputs = [other for other in node.all_input_nodes if is_float(other)]
-    if len(inputs) != len(node.all_input_nodes) or len(inputs) < 2 or not any(map(marks.rounded, inputs)):
+    inputs = node.all_input_nodes
+    if len(inputs) < 2 or not any(map(marks.rounded, inputs)):
         return
-    marks.inputs(node, inputs)
-    marks.output(_tail(node, lambda other: other.target in ACTIVATIONS))
+    if all(is_float(other) and _comes_as_integers(other, marks) for other in inputs):
+        marks.inputs(node, inputs)
+        marks.output(_tail(node, lambda other: other.target in ACTIVATIONS))
+
+
+def _comes_as_integers(node: Node, marks: Marks) -> bool:
+    """Whether rounding `node` for one more reader costs nothing: it is rounded already, or a constant."""
+    convolved = any(user.target in CONVOLUTIONS and arguments(user)[0] is node for user in node.users)
+    return marks.rounded(node) or node.op == "get_attr" or convolved
 
 
 def _tail(node: Node, belongs: Callable[[Node], bool]) -> Node:
@@ -80,7 +102,3 @@ def _tail(node: Node, belongs: Callable[[Node], bool]) -> Node:
     while (user := only_user(node)) is not None and belongs(user):
         node = user
     return node
-
-
-def _is_output(node: Node) -> bool:
-    return any(user.op == "output" for user in node.users)

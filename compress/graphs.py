@@ -23,11 +23,16 @@ CONVOLUTIONS = frozenset(
 LINEAR = frozenset({A.linear.default})
 ACTIVATIONS = frozenset({A.relu.default, A.relu6.default, A.hardtanh.default})  # zero, or a bound, at an end
 ADDITIONS = frozenset({A.add.Tensor})
+PRODUCTS = frozenset({A.matmul.default, A.bmm.default})
+MULTIPLICATIONS = frozenset({A.mul.Tensor})
 JOINS = frozenset({A.cat.default})
+CURVES = frozenset({A.sigmoid.default, A.leaky_relu.default})  # ONNX Runtime has a table for each
 AVERAGES = frozenset({A.mean.dim, A.avg_pool1d.default, A.avg_pool2d.default, A.adaptive_avg_pool2d.default})
 MOVES = frozenset(  # values go elsewhere and stay as they are
     {
+        A.max_pool1d.default,
         A.max_pool2d.default,
+        A.upsample_nearest2d.vec,
         A.flatten.using_ints,
         A.view.default,
         A.reshape.default,
@@ -35,6 +40,7 @@ MOVES = frozenset(  # values go elsewhere and stay as they are
         A.transpose.int,
         A.squeeze.dim,
         A.squeeze.dims,
+        A.contiguous.default,
         A.unsqueeze.default,
     }
 )
