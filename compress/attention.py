@@ -101,4 +101,3 @@ def _value(argument: Any) -> Any:
     if isinstance(argument, Node):
         return argument.meta["val"]
     return [_value(item) for item in argument] if isinstance(argument, list) else argument
-

@@ -51,7 +51,7 @@ def calibrate_(
 def calibrating(
     module: nn.Module, *, calibration: Calibration = "squared_error", percentile: float = PERCENTILE
 ) -> Iterator[Observe]:
-    """As `calibrate_`, where batches come from elsewhere: gives a function to call for each, in forward's place.
+    """As `calibrate_`, where batches come from elsewhere: gives what to call for each, in forward's place.
 
     Raises:
         UsageError: as `calibrate_`.

@@ -32,7 +32,7 @@ def kept_modules(module: nn.Module, patterns: Sequence[str]) -> frozenset[str]:
 
 
 def place(node: Node) -> str:
-    """The name of the module in whose forward a node is computed; empty for the outermost and where unknown."""
+    """The module in whose forward a node is computed, by name; empty for the outermost and where unknown."""
     stack = node.meta.get("nn_module_stack")
     if not stack:
         return ""

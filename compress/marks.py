@@ -18,7 +18,6 @@ from lifecycle.compress.kept import place
 from lifecycle.compress.processor import Integers
 
 
-
 class Marks:
     """Annotations of one graph.
 

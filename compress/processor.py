@@ -46,7 +46,9 @@ class Integers:
         )
 
 
-def integers_for(activations: Activations = "auto", processor: tuple[str, frozenset[str]] | None = None) -> Integers:
+def integers_for(
+    activations: Activations = "auto", processor: tuple[str, frozenset[str]] | None = None
+) -> Integers:
     """The integers to quantize to.
 
     x86 multiplies unsigned by signed bytes: int8 activations gain nothing there. Without VNNI it adds two

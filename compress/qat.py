@@ -86,7 +86,9 @@ class QuantizationAwareTraining(Callback):
         """Freeze ranges and normalisation when their time has come."""
         self._freeze_when_due(trainer, pl_module)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Module, batch: object, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: Module, batch: object, batch_idx: int
+    ) -> None:
         """The same, for a fit that is measured in steps."""
         if trainer.max_steps >= 0 and trainer.global_step == int(self.freeze_after * trainer.max_steps):
             self._freeze_when_due(trainer, pl_module)

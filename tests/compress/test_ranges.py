@@ -45,7 +45,9 @@ def test_the_range_has_less_error_than_the_extremes() -> None:
     histogram = Histogram()
     for part in values.split(1000):
         histogram.add(part)
-    assert error(values, *least_squared_error(histogram)) < error(values, float(values.min()), float(values.max()))
+    assert error(values, *least_squared_error(histogram)) < error(
+        values, float(values.min()), float(values.max())
+    )
 
 
 def test_zero_is_in_the_range_and_constants_have_one() -> None:
@@ -92,5 +94,5 @@ def test_every_method_keeps_zero_and_what_is_constant(calibration: Calibration) 
 def test_unknown_methods_and_percentiles_are_refused() -> None:
     with pytest.raises(UsageError, match="no calibration is called 'minmax': did you mean 'min_max'"):
         range_finder("minmax")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="percentile is 0.99; expected a number above 50, at most 100"):
+    with pytest.raises(UsageError, match=r"percentile is 0\.99; expected a number above 50, at most 100"):
         range_finder("percentile", percentile=0.99)

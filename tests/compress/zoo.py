@@ -94,7 +94,13 @@ class MobileNet(nn.Module):
 
     def __init__(
         self,
-        stages: tuple[tuple[int, int, int], ...] = ((16, 1, 1), (24, 2, 1), (32, 3, 2), (64, 4, 2), (96, 3, 1)),
+        stages: tuple[tuple[int, int, int], ...] = (
+            (16, 1, 1),
+            (24, 2, 1),
+            (32, 3, 2),
+            (64, 4, 2),
+            (96, 3, 1),
+        ),
         stem: int = 32,
         last: int = 640,
         classes: int = 10,
@@ -104,7 +110,9 @@ class MobileNet(nn.Module):
         before = stem
         for channels, depth, stride in stages:
             for index in range(depth):
-                blocks.append(InvertedResidual(before, channels, 1 if index else stride, 6 if len(blocks) > 1 else 1))
+                blocks.append(
+                    InvertedResidual(before, channels, 1 if index else stride, 6 if len(blocks) > 1 else 1)
+                )
                 before = channels
         blocks.append(normed(nn.Conv2d(before, last, 1, bias=False), nn.ReLU6))
         self.features = nn.Sequential(*blocks)
@@ -187,7 +195,9 @@ class UNet(nn.Module):
         transposed: Upsample by transposed convolution, else by nearest neighbours.
     """
 
-    def __init__(self, width: int = 16, depth: int = 2, *, channels: int = 3, transposed: bool = False) -> None:
+    def __init__(
+        self, width: int = 16, depth: int = 2, *, channels: int = 3, transposed: bool = False
+    ) -> None:
         super().__init__()
         sizes = [width << level for level in range(depth + 1)]
         self.down = nn.ModuleList(
