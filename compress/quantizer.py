@@ -188,7 +188,13 @@ def _take_place(module: nn.Module, graph: GraphModule) -> None:
 
 def _check_same(module: nn.Module, graph: GraphModule, example: tuple[Tensor, ...]) -> None:
     with mode_of(module, training=False), mode_of(graph, training=False), torch.no_grad():
-        for wanted, got in zip(tensors(module(*example)), tensors(graph(*example)), strict=True):
+        outputs, found = list(tensors(module(*example))), list(tensors(graph(*example)))
+        if [tensor.shape for tensor in outputs] != [tensor.shape for tensor in found]:
+            raise UncapturedError(
+                f"forward of {type(module).__name__} gives {len(found)} outputs in training and "
+                f"{len(outputs)} in evaluation, or others in shape"
+            )
+        for wanted, got in zip(outputs, found, strict=True):
             span = float(wanted.float().abs().max())
             apart = float((wanted.float() - got.float()).abs().max())
             if not apart <= AGREEMENT * max(span, 1e-6):

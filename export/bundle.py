@@ -19,7 +19,14 @@ from lifecycle.export.integers import holds_integer_weights
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference
 from lifecycle.export.runtime import SIGNATURE, open_file
-from lifecycle.export.tolerance import FLOAT, INTEGER_KERNELS, INTEGERS_AS_WRITTEN, Precision, Tolerance
+from lifecycle.export.tolerance import (
+    EDITED_FILE,
+    FLOAT,
+    INTEGER_KERNELS,
+    INTEGERS_AS_WRITTEN,
+    Precision,
+    Tolerance,
+)
 
 PARITY = "parity.json"
 _HINT = "Nothing was kept. If forward draws random numbers in evaluation too, no file can equal it."
@@ -34,6 +41,7 @@ def write_bundle(
     into: Path,
     reference: nn.Module | None = None,
     precision: Precision = "float32",
+    file_edits: Sequence[Mapping[str, JSON]] = (),
     parent: Artifact | None = None,
     facts: Mapping[str, JSON] | None = None,
 ) -> Artifact:
@@ -49,6 +57,7 @@ def write_bundle(
         into: Where the bundle is to stand.
         reference: The module that is right, where it is not `module` itself.
         precision: What the weights are; decides the tolerance.
+        file_edits: What compression recorded to be done to files once they are proven.
         parent: The checkpoint that the module comes from.
         facts: What else to record; sizes and a summary of the proof are added.
 
@@ -56,9 +65,11 @@ def write_bundle(
         UsageError: a format is unknown or none is named, the samples or outputs are not as declared, or
             `precision` is not what the module holds.
         LifecycleError: the module cannot be converted.
-        RefusedError: a file differs from the module; nothing is left behind.
+        RefusedError: a file differs from the module, or its format cannot carry the edits; nothing is left
+            behind.
     """
     chosen = _formats(formats)
+    _check_edits(chosen, file_edits)
     _check_precision(module, precision)
     signature.check(samples)
     postprocess = getattr(module, "postprocess", None) or getattr(reference, "postprocess", None)
@@ -75,6 +86,9 @@ def write_bundle(
             with evaluating(network):
                 format.write(network, path)
             comparisons += prove(answers, format, path, precision)
+            if format.edit is not None and file_edits:
+                format.edit(path, file_edits)
+                comparisons += prove(answers, format, path, precision, edited=True)
         (draft.path / PARITY).write_bytes(readable_json(_parity(comparisons, precision)))
         sizes: dict[str, JSON] = {
             format.name: (draft.path / format.filename).stat().st_size for format in chosen
@@ -83,14 +97,23 @@ def write_bundle(
         return draft.seal("bundle", parent=parent, facts=known)
 
 
-def prove(answers: Reference, format: Format, path: Path, precision: Precision) -> list[Comparison]:
+def prove(
+    answers: Reference, format: Format, path: Path, precision: Precision, *, edited: bool = False
+) -> list[Comparison]:
     """Run a file back and compare it in each way that it can be run.
+
+    Args:
+        answers: What is right.
+        format: Of the file.
+        path: The file.
+        precision: Of the weights that were converted.
+        edited: The file was quantized after it had been proven.
 
     Raises:
         RefusedError: it cannot be opened or run, or is outside the tolerance; says where and by how much.
     """
     found = []
-    for run, as_written, tolerance in _ways(format, precision):
+    for run, as_written, tolerance in _ways(format, precision, edited):
         try:
             model = open_file(path, answers.signature, format.name, as_written=as_written)
         except ArtifactError as error:
@@ -114,12 +137,14 @@ def summary(comparisons: Sequence[Comparison]) -> dict[str, JSON]:
     }
 
 
-def _ways(format: Format, precision: Precision) -> list[tuple[str, bool, Tolerance]]:
+def _ways(format: Format, precision: Precision, edited: bool) -> list[tuple[str, bool, Tolerance]]:
     """How a file is run for the proof: name, whether operator by operator, tolerance.
 
     A file is right by itself, not by what one runtime makes of it: ONNX Runtime takes a dropout that was
     left on out of the graph.
     """
+    if edited:
+        return [("quantized, as written", True, EDITED_FILE), ("quantized, as run", False, EDITED_FILE)]
     written, run = (FLOAT, FLOAT) if precision == "float32" else (INTEGERS_AS_WRITTEN, INTEGER_KERNELS)
     if format.open_as_written is None:
         return [("as run", False, written)]
@@ -134,6 +159,15 @@ def _formats(names: Sequence[str]) -> list[Format]:
     if not names:
         raise UsageError("export.formats names no format: onnx is the one that is served")
     return [load_format(name) for name in dict.fromkeys(names)]
+
+
+def _check_edits(formats: Sequence[Format], edits: Sequence[Mapping[str, JSON]]) -> None:
+    lacking = [format.name for format in formats if format.edit is None]
+    if edits and lacking:
+        raise RefusedError(
+            f"{lacking[0]} cannot carry the {edits[0]['method']} quantization that is recorded for the file",
+            hint=f"Leave {lacking[0]} out of export.formats, or quantize the module: method: static or qat.",
+        )
 
 
 def _check_precision(module: nn.Module, precision: Precision) -> None:

@@ -54,10 +54,11 @@ def export_checkpoint(
     checkpoint: Artifact, into: Path, context: Context, formats: tuple[str, ...], facts: Mapping[str, JSON]
 ) -> Artifact:
     """A bundle of a checkpoint, proven on validation samples and on random ones."""
+    from lifecycle.compress.file_edit import file_edits
     from lifecycle.compress.quantizer import convert_quantized, is_quantized
     from lifecycle.export.bundle import write_bundle
     from lifecycle.stages.inputs import record_inputs, samples
-    from lifecycle.train.artifact import open_checkpoint
+    from lifecycle.train.artifact import open_checkpoint, read_recipe
 
     signature = Signature.from_json(checkpoint.read_json("signature.json"))
     reference = open_checkpoint(checkpoint)
@@ -72,6 +73,7 @@ def export_checkpoint(
         into=into,
         reference=reference,
         precision="int8" if quantized else "float32",
+        file_edits=file_edits(read_recipe(checkpoint).edits),
         parent=checkpoint,
         facts=facts,
     )
