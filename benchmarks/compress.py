@@ -1,4 +1,4 @@
-"""What pruning and integers bring: latency and size of four networks, beside PyTorch and their own dense file.
+"""What pruning and integers bring: latency and size of networks, beside PyTorch and their own dense file.
 
 Weights are random: nothing here is about accuracy. One thread, batches of 1 and 16; PyTorch runs under
 ``inference_mode``, compiled where a compiler is found. All forms of a network are called in turn, and a ratio
@@ -214,10 +214,9 @@ def show(row: Mapping[str, Any]) -> None:
         print(f"  batch {batch:2d}              median       p95   × eager              × dense ONNX")
         for name, found in row[f"batch {batch}"].items():
             if "median_ms" in found:
-                print(
-                    f"  {name:22s} {found['median_ms']:7.2f} ms {found['p95_ms']:7.2f} ms"
-                    f"   {_ratio(found['than_eager'])}   {_ratio(found['than_dense_onnx'])}{_slower(row, batch, name)}"
-                )
+                times = f"{found['median_ms']:7.2f} ms {found['p95_ms']:7.2f} ms"
+                ratios = f"{_ratio(found['than_eager'])}   {_ratio(found['than_dense_onnx'])}"
+                print(f"  {name:22s} {times}   {ratios}{_slower(row, batch, name)}")
         print(f"  static over QAT: {_ratio(row[f'batch {batch}']['static over QAT'])}")
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Quantize(Stage):
     """Find the ranges of weights and activations; with ``qat`` train through the rounding as well.
 
+    Killed while it trains, it goes on after its last whole epoch.
+
     Attributes:
         method: ``static`` calibrates, ``qat`` calibrates and then trains, ``dynamic`` leaves the module alone
             and lets the file find ranges at every call. A module that cannot be traced for training is
@@ -109,7 +111,15 @@ class Quantize(Stage):
         if self.method == "qat":
             options = check_fine_tuning(self.trainer, self.epochs, self.lr)
             training = QuantizationAwareTraining(freeze_after=self.freeze_after)
-            fit(module, context, options, title="quantize", folder=folder, callbacks=[training])
+            fit(
+                module,
+                context,
+                options,
+                title="quantize",
+                folder=folder,
+                callbacks=[training],
+                resume=True,
+            )
         return edit, measure(module, context)
 
     def _prepare(self, module: Module, context: Context) -> dict[str, JSON]:
