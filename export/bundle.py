@@ -18,6 +18,7 @@ from lifecycle.export.formats import Format, load_format
 from lifecycle.export.integers import holds_integer_weights
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference
+from lifecycle.export.quantize_file import EDITABLE, quantize_file
 from lifecycle.export.runtime import SIGNATURE, open_file
 from lifecycle.export.tolerance import (
     EDITED_FILE,
@@ -86,8 +87,8 @@ def write_bundle(
             with evaluating(network):
                 format.write(network, path)
             comparisons += prove(answers, format, path, precision)
-            if format.edit is not None and file_edits:
-                format.edit(path, file_edits)
+            if file_edits:
+                quantize_file(path, file_edits)
                 comparisons += prove(answers, format, path, precision, edited=True)
         (draft.path / PARITY).write_bytes(readable_json(_parity(comparisons, precision)))
         sizes: dict[str, JSON] = {
@@ -162,7 +163,7 @@ def _formats(names: Sequence[str]) -> list[Format]:
 
 
 def _check_edits(formats: Sequence[Format], edits: Sequence[Mapping[str, JSON]]) -> None:
-    lacking = [format.name for format in formats if format.edit is None]
+    lacking = [format.name for format in formats if format.name not in EDITABLE]
     if edits and lacking:
         raise RefusedError(
             f"{lacking[0]} cannot carry the {edits[0]['method']} quantization that is recorded for the file",

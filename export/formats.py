@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.plugins import load
 from lifecycle.core.signature import Array, Signature
@@ -33,7 +32,6 @@ class Format:
         write: Convert a network in eval mode and write it to a path; the same bytes for the same network.
         open: Make a runner of a file, with the signature and the number of threads a call may use.
         open_as_written: The same, computing operator by operator what the file says; None where `open` does.
-        edit: Do to a file what compression recorded for it, in place; None where the format cannot carry it.
     """
 
     name: str
@@ -41,7 +39,6 @@ class Format:
     write: Callable[[Network, Path], None]
     open: Callable[[Path, Signature, int], Runner]
     open_as_written: Callable[[Path, Signature, int], Runner] | None = None
-    edit: Callable[[Path, Sequence[Mapping[str, JSON]]], None] | None = None
 
 
 def load_format(name: str) -> Format:

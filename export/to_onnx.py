@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.formats import Format, Runner
@@ -145,18 +144,6 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def edit_onnx(path: Path, edits: Sequence[Mapping[str, JSON]]) -> None:
-    """Quantize a written file as compression recorded."""
-    from lifecycle.export.quantize_file import quantize_file
-
-    quantize_file(path, edits)
-
-
 ONNX = Format(
-    name="onnx",
-    filename="model.onnx",
-    write=write_onnx,
-    open=open_onnx,
-    open_as_written=open_as_written,
-    edit=edit_onnx,
+    name="onnx", filename="model.onnx", write=write_onnx, open=open_onnx, open_as_written=open_as_written
 )

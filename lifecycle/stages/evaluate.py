@@ -83,7 +83,7 @@ class Evaluate(Stage):
 
     def _timings(self, baseline: Artifact, bundles: Mapping[str, Artifact], context: Context) -> list[JSON]:
         """Every form of the model, batch and number of threads; says so where compression made it slower."""
-        from lifecycle.stages.latency import latencies, slower
+        from lifecycle.stages.timings import latencies, slower
         from lifecycle.train.artifact import open_checkpoint
 
         module = open_checkpoint(baseline)

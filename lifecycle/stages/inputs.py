@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,48 +22,22 @@ if TYPE_CHECKING:
 def record_inputs(module: Module, context: Context, split: str, *, batches: int) -> list[tuple[Tensor, ...]]:
     """What ``validation_step`` passes to forward for the first batches of a split.
 
-    Args:
-        module: Left as it is.
-        context: Data and seed.
-        split: ``train`` or ``val``.
-        batches: How many batches to read.
-
-    Raises:
-        UsageError: as `pass_inputs`.
-    """
-    seen: list[tuple[Tensor, ...]] = []
-    forward = module.forward
-
-    def record(*inputs: Tensor) -> object:
-        seen.append(tuple(tensor.detach().clone() for tensor in inputs))
-        return forward(*inputs)
-
-    pass_inputs(module, context, split, record, batches=batches)
-    return seen
-
-
-def pass_inputs(
-    module: Module, context: Context, split: str, forward: Callable[..., object], *, batches: int
-) -> None:
-    """Let ``validation_step`` pass its inputs to `forward`, batch by batch; nothing of them is kept.
-
     A loader may yield anything; only the module's step knows what of it is forward's input.
 
     Args:
         module: Left as it is.
         context: Data and seed.
         split: ``train`` or ``val``.
-        forward: Takes and gives what the module's own does.
         batches: How many batches to read.
 
     Raises:
         UsageError: the step never calls forward.
     """
-    calls = 0
+    seen: list[tuple[Tensor, ...]] = []
+    forward = module.forward
 
-    def counted(*inputs: Tensor) -> object:
-        nonlocal calls
-        calls += 1
+    def record(*inputs: Tensor) -> object:
+        seen.append(tuple(tensor.detach().clone() for tensor in inputs))
         return forward(*inputs)
 
     data = data_of(context)
@@ -78,12 +51,13 @@ def pass_inputs(
         enable_model_summary=False,
         limit_val_batches=batches,
     )
-    with with_forward(module, counted):
+    with with_forward(module, record):
         trainer.validate(module, loader, verbose=False)
-    if not calls:
+    if not seen:
         raise UsageError(
             f"{type(module).__name__}.validation_step never calls forward: call self(inputs) in it"
         )
+    return seen
 
 
 def samples(signature: Signature, inputs: list[tuple[Tensor, ...]], limit: int) -> dict[str, Array]:

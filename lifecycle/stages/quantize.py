@@ -127,7 +127,7 @@ class Quantize(Stage):
         from lifecycle.compress.calibration import calibrating
         from lifecycle.compress.processor import integers_for
         from lifecycle.compress.quantizer import prepare_quantization_
-        from lifecycle.stages.inputs import pass_inputs
+        from lifecycle.stages.passing import pass_inputs
         from lifecycle.train.describe import example_inputs
 
         edit = prepare_quantization_(

@@ -19,7 +19,7 @@ from lifecycle.export.quantize_file import quantize_file, watch_activations
 from lifecycle.export.runtime import open_file
 from lifecycle.stages.export import export_checkpoint
 from lifecycle.stages.fitting import measure
-from lifecycle.stages.inputs import pass_inputs
+from lifecycle.stages.passing import pass_inputs
 from lifecycle.stages.score import FileForward
 from lifecycle.train.describe import arrays, signature_of
 from lifecycle.train.forward import with_forward

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
+from lifecycle.core.signature import Signature
 from lifecycle.core.stage import Context
 from lifecycle.export.benchmark import measure_latency
 from lifecycle.export.runtime import Model, open_model
 from lifecycle.stages.fitting import data_of
-from lifecycle.stages.latency import random_inputs
 from lifecycle.train.artifact import open_checkpoint
 from lifecycle.train.callbacks import Callback
 from lifecycle.train.describe import arrays, example_inputs, named_outputs
@@ -130,12 +130,20 @@ def time_bundles(bundles: Mapping[str, Artifact], calls: int) -> dict[str, dict[
     runs: dict[str, Callable[[], object]] = {}
     for name, bundle in bundles.items():
         model = open_model(bundle, "onnx", threads=1)
-        inputs = random_inputs(model.signature, 1)
+        inputs = _one_sample(model.signature)
         runs[name] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
     found = measure_latency(runs, calls=calls)
     return {
         name: {"latency_ms": latency.median_ms, "latency_p95_ms": latency.p95_ms}
         for name, latency in found.items()
+    }
+
+
+def _one_sample(signature: Signature) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {
+        spec.name: spec.random(generator, **{axis: 1 for axis in spec.shape if isinstance(axis, str)})
+        for spec in signature.inputs
     }
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.signature import Signature, TensorSpec
 from lifecycle.export.bundle import write_bundle
-from lifecycle.stages.latency import COMPILED, COMPRESSED, DENSE, EAGER, Timing, cores, latencies, slower
+from lifecycle.stages.timings import COMPILED, COMPRESSED, DENSE, EAGER, Timing, cores, latencies, slower
 
 SIGNATURE = Signature(
     inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 4)),),
