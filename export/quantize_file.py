@@ -1,4 +1,4 @@
-"""Quantizing a written ONNX file with ONNX Runtime's tools: the adapter around them (ADR-0007)."""
+"""Quantizing a written ONNX file with ONNX Runtime's tools: the adapter around them (ADR-0008)."""
 
 from __future__ import annotations
 
