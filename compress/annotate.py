@@ -20,6 +20,7 @@ from lifecycle.compress.graphs import (
     CONVOLUTIONS,
     CURVES,
     DROPOUTS,
+    FLOAT_CURVES,
     JOINS,
     LINEAR,
     MOVES,
@@ -52,6 +53,8 @@ def annotate(graph: Graph, marks: Marks) -> int:
         elif node.target in AVERAGES | CURVES and marks.rounded(arguments(node)[0]):
             marks.inputs(node, [arguments(node)[0]])
             marks.output(node)
+        elif node.target in FLOAT_CURVES and marks.rounded(arguments(node)[0]):
+            marks.output(node)  # a layer reads it as integers anyway: then pooling and gates may as well
         elif node.target in MOVES and marks.rounded(arguments(node)[0]):
             marks.passes(node, arguments(node)[0])
     return layers

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from lifecycle.compress.graphs import LINEAR, arguments
+from lifecycle.compress.graphs import LINEAR, arguments, call, take_place_of
 
 A = torch.ops.aten
 
@@ -43,38 +43,33 @@ def _replace_attention(node: Node, given: dict[str, Any]) -> None:
     query, key, value = given["query"], given["key"], given["value"]
     scale = given.get("scale") or query.meta["val"].shape[-1] ** -0.5
     with node.graph.inserting_before(node):
-        scaled = _call(A.mul.Tensor, query, float(scale))
-        scores = _call(A.matmul.default, scaled, _call(A.transpose.int, key, -2, -1))
+        scaled = call(A.mul.Tensor, query, float(scale))
+        scores = call(A.matmul.default, scaled, call(A.transpose.int, key, -2, -1))
         mask = given.get("attn_mask")
         if mask is not None:
             scores = _masked(scores, mask)
-        weights = _call(A.softmax.int, scores, -1)
+        weights = call(A.softmax.int, scores, -1)
         if given.get("dropout_p"):
-            weights = _call(A.dropout.default, weights, given["dropout_p"], True)
-        mixed = _call(A.matmul.default, weights, value)
-    for made in (scores, weights, mixed):
-        made.meta.update({name: item for name, item in node.meta.items() if name != "val"})
-    node.replace_all_uses_with(mixed)
-    node.graph.erase_node(node)
+            weights = call(A.dropout.default, weights, given["dropout_p"], True)
+        mixed = call(A.matmul.default, weights, value)
+    take_place_of(node, mixed, scores, weights)
 
 
 def _masked(scores: Node, mask: Node) -> Node:
     if mask.meta["val"].dtype is not torch.bool:
-        return _call(A.add.Tensor, scores, mask)
-    hidden = _call(A.logical_not.default, mask)
-    return _call(A.masked_fill.Scalar, scores, hidden, float("-inf"))
+        return call(A.add.Tensor, scores, mask)
+    hidden = call(A.logical_not.default, mask)
+    return call(A.masked_fill.Scalar, scores, hidden, float("-inf"))
 
 
 def _as_rows(node: Node, x: Node) -> None:
     _, weight, *bias = arguments(node)
     *axes, width = x.meta["val"].shape
     with node.graph.inserting_before(node):
-        rows = _call(A.reshape.default, x, [-1, width])
-        made = _call(A.linear.default, rows, weight, *bias)
-        made.meta.update({name: item for name, item in node.meta.items() if name != "val"})
-        shaped = _call(A.reshape.default, made, [*_sizes(x, axes), weight.meta["val"].shape[0]])
-    node.replace_all_uses_with(shaped)
-    node.graph.erase_node(node)
+        rows = call(A.reshape.default, x, [-1, width])
+        made = call(A.linear.default, rows, weight, *bias)
+        shaped = call(A.reshape.default, made, [*_sizes(x, axes), weight.meta["val"].shape[0]])
+    take_place_of(node, shaped, made)
 
 
 def _sizes(x: Node, axes: Sequence[int | torch.SymInt]) -> list[int | Node]:
@@ -85,19 +80,5 @@ def _sizes(x: Node, axes: Sequence[int | torch.SymInt]) -> list[int | Node]:
         if isinstance(size, int):
             sizes.append(size)
         else:
-            sizes.append(-1 if index == free[0] else _call(A.sym_size.int, x, index))
+            sizes.append(-1 if index == free[0] else call(A.sym_size.int, x, index))
     return sizes
-
-
-def _call(target: Any, first: Node, *rest: Any) -> Node:
-    """A call at the graph's insertion point, with the shape of what it gives."""
-    node = first.graph.call_function(target, (first, *rest))
-    given = [_value(argument) for argument in (first, *rest)]
-    node.meta["val"] = target(*given)
-    return node
-
-
-def _value(argument: Any) -> Any:
-    if isinstance(argument, Node):
-        return argument.meta["val"]
-    return [_value(item) for item in argument] if isinstance(argument, list) else argument

@@ -12,7 +12,7 @@ from torch.fx.graph import CodeGen
 from lifecycle.compress.attention import attention_as_products_, sequences_as_rows_
 from lifecycle.compress.fold import fuse_batch_norm_, unscaled_batch_norm
 from lifecycle.compress.graphs import DROPOUTS, arguments
-from lifecycle.compress.rewrites import means_as_pools_, without_in_place_
+from lifecycle.compress.rewrites import means_as_pools_, transposed_as_shuffled_, without_in_place_
 from lifecycle.core.errors import UsageError
 from lifecycle.train.modes import mode_of
 
@@ -80,6 +80,7 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
         ) from error
     without_in_place_(graph)
     means_as_pools_(graph)
+    transposed_as_shuffled_(graph)
     attention_as_products_(graph)
     fuse_batch_norm_(graph)
     sequences_as_rows_(graph)

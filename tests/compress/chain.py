@@ -28,7 +28,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet56": lambda: zoo.ResNet((3, 3, 3), 8),
     "mobilenet": lambda: zoo.MobileNet(((16, 1, 1), (24, 2, 2)), 16, 64),
     "vit": lambda: zoo.ViT(size=16, width=32, depth=2, heads=2),
-    "unet": lambda: zoo.UNet(8),
+    "unet": lambda: zoo.UNet(8, transposed=True),
 }
 EXAMPLE = (torch.zeros(2, 3, 16, 16),)
 

@@ -192,7 +192,7 @@ class UNet(nn.Module):
     Args:
         width: Channels at full resolution.
         depth: How often the resolution is halved.
-        transposed: Upsample by transposed convolution, else by nearest neighbours.
+        transposed: Upsample by transposed convolution from the bottom, else by nearest neighbours as elsewhere.
     """
 
     def __init__(
@@ -208,7 +208,9 @@ class UNet(nn.Module):
             for before, after in zip([channels, *sizes], sizes, strict=False)
         )
         self.grow = nn.ModuleList(
-            nn.ConvTranspose2d(wide, wide, 2, 2) if transposed else nn.Upsample(scale_factor=2)
+            nn.ConvTranspose2d(wide, wide, 2, 2)
+            if transposed and wide == sizes[-1]
+            else nn.Upsample(scale_factor=2)
             for wide in reversed(sizes[1:])
         )
         self.up = nn.ModuleList(
