@@ -25,7 +25,7 @@ from lifecycle.export.to_onnx import write_onnx
 from tests.compress import zoo
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "resnet56": lambda: zoo.ResNet((3, 3, 3), 8),
+    "resnet56": lambda: zoo.ResNet((2, 2, 2), 8),
     "mobilenet": lambda: zoo.MobileNet(((16, 1, 1), (24, 2, 2)), 16, 64),
     "vit": lambda: zoo.ViT(size=16, width=32, depth=2, heads=2),
     "unet": lambda: zoo.UNet(8, transposed=True),

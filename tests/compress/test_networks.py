@@ -20,7 +20,7 @@ from tests.compress.chain import EXAMPLE, NETWORKS, images, save, train
 
 FLOATS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedMatMul", "FusedConv"}
 INTEGERS = {
-    "resnet56": {"QLinearConv": 21, "QLinearAdd": 9, "QLinearAveragePool": 1, "QGemm": 1},
+    "resnet56": {"QLinearConv": 15, "QLinearAdd": 6, "QLinearAveragePool": 1, "QGemm": 1},
     "mobilenet": {"QLinearConv": 11, "QLinearAdd": 2, "QLinearAveragePool": 1, "QGemm": 1},
     "vit": {"QLinearConv": 1, "QGemm": 9, "QLinearMatMul": 2, "MatMulIntegerToFloat": 2},
     "unet": {"QLinearConv": 10, "QLinearConcat": 2, "NhwcMaxPool": 2, "Resize": 1},
