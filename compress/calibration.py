@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -12,31 +12,61 @@ from torch.fx import GraphModule
 from lifecycle.compress.capture import NORM_MODE, Mode
 from lifecycle.compress.modes import silent_import
 from lifecycle.compress.quantizer import METHOD, quantized_graph
+from lifecycle.compress.ranges import PERCENTILE, Calibration, range_finder
 from lifecycle.core.errors import UsageError
 from lifecycle.train.modes import mode_of
 
+Observe = Callable[..., object]
 
-def calibrate_(module: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
+
+def calibrate_(
+    module: nn.Module,
+    batches: Iterable[tuple[Tensor, ...]],
+    *,
+    calibration: Calibration = "squared_error",
+    percentile: float = PERCENTILE,
+) -> None:
     """Find every activation's range from data, then round: static for good, qat as a start.
 
     Runs in evaluation mode without gradients. Memory does not grow with the number of batches: each
-    activation keeps a histogram, of which the range of least squared error is taken.
+    activation keeps a histogram, from which its range is taken.
 
     Args:
         module: Prepared by `lifecycle.compress.quantizer.prepare_quantization_`.
-        batches: Inputs of forward, as tuples; a hundred samples or more, drawn like real data.
+        batches: Inputs of forward, as tuples; a hundred samples or more, drawn like real data. They may come
+            from a generator, one at a time.
+        calibration: How a range follows from a histogram, a name of `lifecycle.compress.ranges`.
+        percentile: For the method of that name.
 
     Raises:
         UsageError: there is no batch, one does not fit forward, or values are not finite; ranges are then
-            what they were.
+            what they were. The method is unknown.
+    """
+    with calibrating(module, calibration=calibration, percentile=percentile) as observe:
+        for batch in batches:
+            observe(*batch)
+
+
+@contextmanager
+def calibrating(
+    module: nn.Module, *, calibration: Calibration = "squared_error", percentile: float = PERCENTILE
+) -> Iterator[Observe]:
+    """As `calibrate_`, where batches come from elsewhere: gives what to call for each, in forward's place.
+
+    Raises:
+        UsageError: as `calibrate_`.
     """
     graph = quantized_graph(module)
+    range_of = range_finder(calibration, percentile=percentile)
     with silent_import():
         from lifecycle.compress import pt2e
+    observe = _Observer(graph)
     with _undone_on_error(graph), mode_of(module, training=False), torch.no_grad():
         pt2e.set_flags(graph, observe=True, rounding=False)
-        _observe(graph, batches)
-        pt2e.settle(graph)
+        yield observe
+        if not observe.count:
+            raise UsageError("there is no calibration batch; a hundred samples are a good number")
+        pt2e.settle(graph, range_of)
         pt2e.set_flags(graph, observe=graph.meta[METHOD] == "qat", rounding=True)
 
 
@@ -56,16 +86,23 @@ def freeze_batch_norm_(module: nn.Module) -> None:
     mode.freeze()
 
 
-def _observe(graph: GraphModule, batches: Iterable[tuple[Tensor, ...]]) -> None:
-    count = 0
-    for count, batch in enumerate(batches, start=1):
+class _Observer:
+    """Runs the graph on a batch, and says which one it was that does not fit."""
+
+    def __init__(self, graph: GraphModule) -> None:
+        self.graph = graph
+        self.count = 0
+
+    def __call__(self, *batch: Tensor) -> object:
+        self.count += 1
         try:
-            graph(*batch)
+            return self.graph(*batch)
         except (ValueError, RuntimeError, TypeError) as error:
             shapes = ", ".join(f"{tensor.dtype} {list(tensor.shape)}" for tensor in batch)
-            raise UsageError(f"calibration batch {count} ({shapes}) cannot be used: {error}") from error
-    if count == 0:
-        raise UsageError("there is no calibration batch; a hundred samples are a good number")
+            raise UsageError(
+                f"calibration batch {self.count} ({shapes}) cannot be used: {error}",
+                hint="Ranges are what they were. Give batches as forward takes them, of finite values.",
+            ) from error
 
 
 @contextmanager

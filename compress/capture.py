@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
+from lifecycle.compress.attention import attention_as_products_, sequences_as_rows_
 from lifecycle.compress.fold import fuse_batch_norm_, unscaled_batch_norm
 from lifecycle.compress.graphs import DROPOUTS, arguments
-from lifecycle.compress.rewrites import means_as_pools_, without_in_place_
+from lifecycle.compress.rewrites import means_as_pools_, transposed_as_shuffled_, without_in_place_
 from lifecycle.core.errors import UsageError
 from lifecycle.train.modes import mode_of
 
@@ -26,6 +27,10 @@ TRAINING: dict[object, int] = {
 NORMALIZATIONS = (unscaled_batch_norm, torch.nn.functional.batch_norm)
 MODE = "training_mode"
 NORM_MODE = "batch_norm_mode"
+
+
+class UncapturedError(UsageError):
+    """Forward has no graph that trains and evaluates as it does."""
 
 
 class Mode(nn.Module):
@@ -58,7 +63,7 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
         example: Inputs of forward, samples along axis 0, whose number stays open.
 
     Raises:
-        UsageError: forward cannot be traced.
+        UncapturedError: forward cannot be traced.
     """
     # A batch of one would be taken for a constant.
     inputs = tuple(tensor if len(tensor) > 1 else torch.cat([tensor, tensor]) for tensor in example)
@@ -69,13 +74,16 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
             program = torch.export.export(module, inputs, dynamic_shapes=dynamic)
             graph = _plain_graph(program)
     except Exception as error:  # torch.export raises a dozen kinds, and whatever forward itself raises
-        raise UsageError(
+        raise UncapturedError(
             f"forward of {type(module).__name__} cannot be traced: {_first_line(error)}",
             hint="forward must not branch on values, call .item() or fix the batch size (see torch.export)",
         ) from error
     without_in_place_(graph)
     means_as_pools_(graph)
+    transposed_as_shuffled_(graph)
+    attention_as_products_(graph)
     fuse_batch_norm_(graph)
+    sequences_as_rows_(graph)
     return graph
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchao.quantization.pt2e import FakeQuantizeBase
 
 from lifecycle.compress.histogram import Histogram
+from lifecycle.compress.ranges import RangeOf
 
 SMALLEST_SCALE = 1e-8
 MOMENTUM = 0.01  # of a training batch in the running range, as torch.ao's moving average has it
@@ -30,12 +31,14 @@ class FakeQuantize(FakeQuantizeBase):  # type: ignore[misc]
     is_dynamic = False
     ch_axis = 0
 
-    def __init__(self, channels: int, *, dtype: torch.dtype, qscheme: torch.qscheme, quant_min: int) -> None:
+    def __init__(
+        self, channels: int, *, dtype: torch.dtype, qscheme: torch.qscheme, quant_min: int, quant_max: int
+    ) -> None:
         super().__init__()
         self.dtype = dtype
         self.qscheme = qscheme
         self.quant_min = quant_min
-        self.quant_max = torch.iinfo(dtype).max
+        self.quant_max = quant_max
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("zero_point", torch.zeros(channels, dtype=torch.int32))
         self.register_buffer("observed", torch.zeros(1, dtype=torch.uint8))
@@ -51,18 +54,24 @@ class FakeQuantize(FakeQuantizeBase):  # type: ignore[misc]
 
 
 class ActivationFakeQuantize(FakeQuantize):
-    """uint8, affine, one scale: what ONNX Runtime multiplies fastest.
+    """Affine, one scale: what ONNX Runtime multiplies fastest.
 
-    Calibration gathers a histogram and takes the range of least squared error; training then moves the
-    range by an exponential average of each batch's extremes.
+    Calibration gathers a histogram and takes a range from it; training then moves the range by an
+    exponential average of each batch's extremes.
+
+    Args:
+        dtype: ``torch.uint8`` or ``torch.int8``.
 
     Attributes:
         low: Lower end of the range, ``[1]``.
         high: Upper end of the range, ``[1]``.
     """
 
-    def __init__(self, **given: object) -> None:
-        super().__init__(1, dtype=torch.uint8, qscheme=torch.per_tensor_affine, quant_min=0)
+    def __init__(self, *, dtype: torch.dtype = torch.uint8, **given: object) -> None:
+        limits = torch.iinfo(dtype)
+        super().__init__(
+            1, dtype=dtype, qscheme=torch.per_tensor_affine, quant_min=limits.min, quant_max=limits.max
+        )
         self.register_buffer("low", torch.zeros(1))
         self.register_buffer("high", torch.zeros(1))
         self.histogram: Histogram | None = None
@@ -81,10 +90,10 @@ class ActivationFakeQuantize(FakeQuantize):
             x, self.scale, self.zero_point, self.quant_min, self.quant_max
         )
 
-    def settle(self) -> None:
+    def settle(self, range_of: RangeOf) -> None:
         """Take the range from the histogram and forget the histogram."""
         if self.histogram is not None:
-            low, high = self.histogram.best_range(self.quant_max - self.quant_min + 1)
+            low, high = range_of(self.histogram)
             self._set(torch.tensor([low]), torch.tensor([high]))
         self.histogram = None
 
@@ -109,10 +118,17 @@ class WeightFakeQuantize(FakeQuantize):
 
     Args:
         channels: Output channels, the size of the weight's axis 0.
+        quant_max: The greatest integer; the least is its negative.
     """
 
-    def __init__(self, channels: int, **given: object) -> None:
-        super().__init__(channels, dtype=torch.int8, qscheme=torch.per_channel_symmetric, quant_min=-127)
+    def __init__(self, channels: int, *, quant_max: int = 127, **given: object) -> None:
+        super().__init__(
+            channels,
+            dtype=torch.int8,
+            qscheme=torch.per_channel_symmetric,
+            quant_min=-quant_max,
+            quant_max=quant_max,
+        )
 
     def forward(self, weight: Tensor) -> Tensor:
         """`weight`, ``[channels, …]``, rounded where rounding is on."""

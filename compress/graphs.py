@@ -23,11 +23,27 @@ CONVOLUTIONS = frozenset(
 LINEAR = frozenset({A.linear.default})
 ACTIVATIONS = frozenset({A.relu.default, A.relu6.default, A.hardtanh.default})  # zero, or a bound, at an end
 ADDITIONS = frozenset({A.add.Tensor})
+PRODUCTS = frozenset({A.matmul.default, A.bmm.default})
+MULTIPLICATIONS = frozenset({A.mul.Tensor})
 JOINS = frozenset({A.cat.default})
+CURVES = frozenset({A.sigmoid.default, A.leaky_relu.default})  # ONNX Runtime has a table for each
+FLOAT_CURVES = frozenset(  # for these it has none
+    {
+        A.elu.default,
+        A.gelu.default,
+        A.hardsigmoid.default,
+        A.hardswish.default,
+        A.mish.default,
+        A.silu.default,
+        A.tanh.default,
+    }
+)
 AVERAGES = frozenset({A.mean.dim, A.avg_pool1d.default, A.avg_pool2d.default, A.adaptive_avg_pool2d.default})
 MOVES = frozenset(  # values go elsewhere and stay as they are
     {
+        A.max_pool1d.default,
         A.max_pool2d.default,
+        A.upsample_nearest2d.vec,
         A.flatten.using_ints,
         A.view.default,
         A.reshape.default,
@@ -35,6 +51,7 @@ MOVES = frozenset(  # values go elsewhere and stay as they are
         A.transpose.int,
         A.squeeze.dim,
         A.squeeze.dims,
+        A.contiguous.default,
         A.unsqueeze.default,
     }
 )
@@ -79,3 +96,24 @@ def tensor_node(graph: GraphModule, name: str, value: Tensor) -> Node:
     node = graph.graph.get_attr(name)
     node.meta["val"] = value
     return node
+
+
+def call(target: Any, first: Node, *rest: Any) -> Node:
+    """A call of an operator at the graph's insertion point, with the shape of what it gives."""
+    node = first.graph.call_function(target, (first, *rest))
+    node.meta["val"] = target(*(_value(argument) for argument in (first, *rest)))
+    return node
+
+
+def take_place_of(node: Node, new: Node, *others: Node) -> None:
+    """Let `new` answer for `node`, which goes; it and `others` belong to the module that `node` did."""
+    for made in (new, *others):
+        made.meta.update({name: item for name, item in node.meta.items() if name != "val"})
+    node.replace_all_uses_with(new)
+    node.graph.erase_node(node)
+
+
+def _value(argument: Any) -> Any:
+    if isinstance(argument, Node):
+        return argument.meta["val"]
+    return [_value(item) for item in argument] if isinstance(argument, list) else argument

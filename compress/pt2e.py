@@ -13,14 +13,20 @@ from lifecycle.compress.annotate import annotate
 from lifecycle.compress.fake_quantize import ActivationFakeQuantize, FakeQuantize
 from lifecycle.compress.integers import round_biases_
 from lifecycle.compress.marks import Marks
+from lifecycle.compress.processor import Integers
+from lifecycle.compress.ranges import RangeOf
 from lifecycle.core.errors import UsageError
 
 
-def insert_fake_quantize(graph: GraphModule) -> GraphModule:
+def insert_fake_quantize(
+    graph: GraphModule, integers: Integers, kept: frozenset[str] = frozenset()
+) -> GraphModule:
     """Put a `FakeQuantize` on every tensor that ONNX Runtime takes as integers.
 
     Args:
         graph: In the form of `lifecycle.compress.capture`; not to be used afterwards.
+        integers: What to round to.
+        kept: Names of modules whose layers stay in float.
 
     Returns:
         The graph to use, over the same parameters and buffers.
@@ -28,10 +34,13 @@ def insert_fake_quantize(graph: GraphModule) -> GraphModule:
     Raises:
         UsageError: it has no convolution or linear layer.
     """
-    quantizer = _OnnxRuntimeQuantizer()
+    quantizer = _OnnxRuntimeQuantizer(Marks(integers, kept))
     prepared = prepare_qat_pt2e(graph, quantizer)
     if quantizer.layers == 0:
-        raise UsageError("there is nothing to quantize: forward runs no convolution and no linear layer")
+        where = " outside keep_float" if kept else ""
+        raise UsageError(
+            f"there is nothing to quantize: forward runs no convolution and no linear layer{where}"
+        )
     _allow_modes(prepared)
     assert isinstance(prepared, GraphModule)
     return prepared
@@ -66,11 +75,11 @@ def set_flags(graph: GraphModule, *, observe: bool, rounding: bool) -> None:
         quantizer.enable_fake_quant(rounding)
 
 
-def settle(graph: GraphModule) -> None:
+def settle(graph: GraphModule, range_of: RangeOf) -> None:
     """End calibration: ranges from histograms."""
     for _, quantizer in fake_quantizers(graph):
         if isinstance(quantizer, ActivationFakeQuantize):
-            quantizer.settle()
+            quantizer.settle(range_of)
 
 
 def forget(graph: GraphModule) -> None:
@@ -81,10 +90,13 @@ def forget(graph: GraphModule) -> None:
 
 
 class _OnnxRuntimeQuantizer(Quantizer):  # type: ignore[misc]
-    layers = 0
+    def __init__(self, marks: Marks) -> None:
+        super().__init__()
+        self.marks = marks
+        self.layers = 0
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        self.layers = annotate(model.graph, Marks())
+        self.layers = annotate(model.graph, self.marks)
         return model
 
     def validate(self, model: GraphModule) -> None:

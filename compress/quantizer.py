@@ -9,17 +9,19 @@ to export.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from lifecycle.compress.capture import capture, fix_evaluation_, follow_mode_
+from lifecycle.compress.capture import UncapturedError, capture, fix_evaluation_, follow_mode_
 from lifecycle.compress.fold import fold_batch_norm_
+from lifecycle.compress.kept import kept_modules
 from lifecycle.compress.modes import copied, silent_import
+from lifecycle.compress.processor import Integers, integers_for
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.data import tensors
@@ -33,20 +35,40 @@ AGREEMENT = 1e-3  # of the outputs' range: float rounding of a deep network stay
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeEdit:
-    """How a module was prepared: static (ranges from calibration) or qat (rounding in training)."""
+    """How a module was prepared.
+
+    Attributes:
+        method: ``static`` (ranges from calibration) or ``qat`` (rounding in training).
+        integers: What is computed with.
+        keep_float: Names or patterns of modules whose layers stay in float.
+    """
 
     method: Method
+    integers: Integers = field(default_factory=Integers)
+    keep_float: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, JSON]:
         """The recipe's record."""
-        return {"edit": "quantize", "method": self.method}
+        return {
+            "edit": "quantize",
+            "method": self.method,
+            **self.integers.to_json(),
+            "keep_float": list(self.keep_float),
+        }
 
 
-def prepare_quantization_(module: nn.Module, example: tuple[Tensor, ...], *, method: Method) -> QuantizeEdit:
+def prepare_quantization_(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    *,
+    method: Method,
+    integers: Integers | None = None,
+    keep_float: Sequence[str] = (),
+) -> QuantizeEdit:
     """Let `module` round weights and activations to eight bits, in place; then calibrate it.
 
     Forward is traced by ``torch.export``, a fake quantizer is put on every tensor that ONNX Runtime takes
-    as integers (weights int8 and symmetric with a scale for each channel, activations uint8 with one), and
+    as integers (weights int8 and symmetric with a scale for each channel, activations with one), and
     the graph takes forward's place. It is registered as the child ``quantized`` and shares every parameter
     and buffer with the module, so an optimizer made before or after trains the right weights. ``train()``
     and ``eval()`` work as before. Until calibration, nothing is rounded.
@@ -55,11 +77,14 @@ def prepare_quantization_(module: nn.Module, example: tuple[Tensor, ...], *, met
         module: A trained module, perhaps pruned.
         example: Inputs of forward, samples along axis 0.
         method: ``static`` or ``qat``.
+        integers: What to round to; by default what this processor is fastest with.
+        keep_float: Names or glob patterns of modules whose layers stay in float.
 
     Raises:
-        UsageError: forward cannot be traced, computes something else in the graph (it depends on
-            ``self.training`` beyond dropout and batch normalisation), holds nothing to quantize; the
-            module is prepared already or has an attribute of that name; the method is unknown.
+        UncapturedError: forward cannot be traced, or computes something else in the graph (it depends on
+            ``self.training`` beyond dropout and batch normalisation).
+        UsageError: forward holds nothing to quantize, a pattern matches no module; the module is prepared
+            already or has an attribute of that name; the method is unknown.
     """
     if method not in get_args(Method):
         raise UsageError(f"no quantization method is called '{method}': {suggest(method, get_args(Method))}")
@@ -67,15 +92,17 @@ def prepare_quantization_(module: nn.Module, example: tuple[Tensor, ...], *, met
         raise UsageError("the module is prepared for quantization already")
     if hasattr(module, CHILD):
         raise UsageError(f"{type(module).__name__} has an attribute '{CHILD}' of its own: rename it")
+    edit = QuantizeEdit(method=method, integers=integers or integers_for(), keep_float=tuple(keep_float))
+    kept = kept_modules(module, keep_float)
     with silent_import():
         from lifecycle.compress import pt2e
-    graph = pt2e.insert_fake_quantize(capture(module, example))
+    graph = pt2e.insert_fake_quantize(capture(module, example), edit.integers, kept)
     follow_mode_(graph, module)
     graph.meta[METHOD] = method
     pt2e.set_flags(graph, observe=False, rounding=False)
     _check_same(module, graph, example)
     _take_place(module, graph)
-    return QuantizeEdit(method=method)
+    return edit
 
 
 def replay_quantize(module: nn.Module, example: tuple[Tensor, ...], edit: Mapping[str, JSON]) -> None:
@@ -89,7 +116,13 @@ def replay_quantize(module: nn.Module, example: tuple[Tensor, ...], edit: Mappin
     Raises:
         UsageError: as `prepare_quantization_`.
     """
-    prepare_quantization_(module, example, method=cast("Method", edit["method"]))
+    prepare_quantization_(
+        module,
+        example,
+        method=cast("Method", edit["method"]),
+        integers=Integers.from_json(edit),
+        keep_float=cast("Sequence[str]", edit.get("keep_float", ())),
+    )
 
 
 def convert_quantized(module: nn.Module) -> nn.Module:
@@ -155,11 +188,17 @@ def _take_place(module: nn.Module, graph: GraphModule) -> None:
 
 def _check_same(module: nn.Module, graph: GraphModule, example: tuple[Tensor, ...]) -> None:
     with mode_of(module, training=False), mode_of(graph, training=False), torch.no_grad():
-        for wanted, got in zip(tensors(module(*example)), tensors(graph(*example)), strict=True):
+        outputs, found = list(tensors(module(*example))), list(tensors(graph(*example)))
+        if [tensor.shape for tensor in outputs] != [tensor.shape for tensor in found]:
+            raise UncapturedError(
+                f"forward of {type(module).__name__} gives {len(found)} outputs in training and "
+                f"{len(outputs)} in evaluation, or others in shape"
+            )
+        for wanted, got in zip(outputs, found, strict=True):
             span = float(wanted.float().abs().max())
             apart = float((wanted.float() - got.float()).abs().max())
             if not apart <= AGREEMENT * max(span, 1e-6):
-                raise UsageError(
+                raise UncapturedError(
                     f"the traced graph of {type(module).__name__} computes something else: "
                     f"in evaluation mode its output is {apart:.3g} apart, of {span:.3g}",
                     hint="forward may depend on self.training only through dropout and batch normalisation",

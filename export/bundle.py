@@ -18,9 +18,17 @@ from lifecycle.export.formats import Format, Written, load_format
 from lifecycle.export.integers import holds_integer_weights
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference
+from lifecycle.export.quantize_file import EDITABLE, quantize_file
 from lifecycle.export.runtime import SIGNATURE, open_file
 from lifecycle.export.settings import WriteSettings
-from lifecycle.export.tolerance import FLOAT, INTEGER_KERNELS, INTEGERS_AS_WRITTEN, Precision, Tolerance
+from lifecycle.export.tolerance import (
+    EDITED_FILE,
+    FLOAT,
+    INTEGER_KERNELS,
+    INTEGERS_AS_WRITTEN,
+    Precision,
+    Tolerance,
+)
 
 PARITY = "parity.json"
 _DEFAULT = WriteSettings()
@@ -36,6 +44,7 @@ def write_bundle(
     into: Path,
     reference: nn.Module | None = None,
     precision: Precision = "float32",
+    file_edits: Sequence[Mapping[str, JSON]] = (),
     parent: Artifact | None = None,
     facts: Mapping[str, JSON] | None = None,
     settings: WriteSettings = _DEFAULT,
@@ -53,6 +62,7 @@ def write_bundle(
         into: Where the bundle is to stand.
         reference: The module that is right, where it is not `module` itself.
         precision: What the weights are; decides the tolerance.
+        file_edits: What compression recorded to be done to files once they are proven.
         parent: The checkpoint that the module comes from.
         facts: What else to record; sizes and a summary of the proof are added.
         settings: Choices of conversion.
@@ -62,9 +72,11 @@ def write_bundle(
         UsageError: a format is unknown or none is named, the samples or outputs are not as declared, or
             `precision` is not what the module holds.
         LifecycleError: the module cannot be converted, or the disk is full or may not be written.
-        RefusedError: a file differs from the module; nothing is left behind.
+        RefusedError: a file differs from the module, or its format cannot carry the edits; nothing is left
+            behind.
     """
     chosen = _formats(formats)
+    _check_edits(chosen, file_edits)
     _check_precision(module, precision)
     signature.check(samples)
     postprocess = getattr(module, "postprocess", None) or getattr(reference, "postprocess", None)
@@ -76,7 +88,7 @@ def write_bundle(
     answers = Reference(right, samples)
     try:
         with Draft(into) as draft:
-            known = _fill(draft.path, network, answers, chosen, precision, settings, report)
+            known = _fill(draft.path, network, answers, chosen, precision, file_edits, settings, report)
             return draft.seal("bundle", parent=parent, facts=dict(facts or {}) | known)
     except OSError as error:
         raise LifecycleError(
@@ -91,6 +103,7 @@ def _fill(
     answers: Reference,
     chosen: Sequence[Format],
     precision: Precision,
+    file_edits: Sequence[Mapping[str, JSON]],
     settings: WriteSettings,
     report: Callable[[Comparison], None],
 ) -> dict[str, JSON]:
@@ -103,6 +116,9 @@ def _fill(
         with evaluating(network):
             written[format.name] = format.write(network, path, settings)
         comparisons += prove(answers, format, path, precision, network=network, report=report)
+        if file_edits:
+            quantize_file(path, file_edits)
+            comparisons += prove(answers, format, path, precision, edited=True, report=report)
     (folder / PARITY).write_bytes(readable_json(_parity(comparisons, precision, written)))
     sizes: dict[str, JSON] = {format.name: format.size_bytes(folder) for format in chosen}
     return {"size_bytes": sizes, "parity": summary(comparisons)}
@@ -114,6 +130,7 @@ def prove(
     path: Path,
     precision: Precision,
     *,
+    edited: bool = False,
     network: Network | None = None,
     report: Callable[[Comparison], None] = lambda comparison: None,
 ) -> list[Comparison]:
@@ -123,7 +140,8 @@ def prove(
         answers: What is right.
         format: Of the file.
         path: The file.
-        precision: Decides the tolerance.
+        precision: Of the weights that were converted; decides the tolerance.
+        edited: The file was quantized after it had been proven.
         network: What the file was made of, to find the first node that differs; by default what is right.
         report: Called with every comparison, before a file is refused.
 
@@ -132,7 +150,7 @@ def prove(
             for ONNX which node is the first that differs.
     """
     found = []
-    for run, as_written, tolerance in _ways(format, precision):
+    for run, as_written, tolerance in _ways(format, precision, edited):
         try:
             model = open_file(path, answers.signature, format.name, as_written=as_written)
         except ArtifactError as error:
@@ -140,10 +158,9 @@ def prove(
         comparison = answers.compare(model, tolerance, run=run)
         report(comparison)
         if not comparison.holds:
-            raise RefusedError(
-                comparison.refusal() + _first_node(comparison, answers, network or answers.network, path),
-                hint=_HINT,
-            )
+            # Every node of an edited file differs: that of the module is not to be found in it.
+            found_at = "" if edited else _first_node(comparison, answers, network or answers.network, path)
+            raise RefusedError(comparison.refusal() + found_at, hint=_HINT)
         found.append(comparison)
     return found
 
@@ -156,12 +173,14 @@ def _first_node(comparison: Comparison, answers: Reference, network: Network, pa
     return f"; {found}" if found else ""
 
 
-def _ways(format: Format, precision: Precision) -> list[tuple[str, bool, Tolerance]]:
+def _ways(format: Format, precision: Precision, edited: bool) -> list[tuple[str, bool, Tolerance]]:
     """How a file is run for the proof: name, whether operator by operator, tolerance.
 
     A file is right by itself, not by what one runtime makes of it: ONNX Runtime takes a dropout that was
     left on out of the graph.
     """
+    if edited:
+        return [("quantized, as written", True, EDITED_FILE), ("quantized, as run", False, EDITED_FILE)]
     written, run = (FLOAT, FLOAT) if precision == "float32" else (INTEGERS_AS_WRITTEN, INTEGER_KERNELS)
     if format.open_as_written is None:
         return [("as run", False, written)]
@@ -182,6 +201,15 @@ def _formats(names: Sequence[str]) -> list[Format]:
     if not names:
         raise UsageError("export.formats names no format: onnx is the one that is served")
     return [load_format(name) for name in dict.fromkeys(names)]
+
+
+def _check_edits(formats: Sequence[Format], edits: Sequence[Mapping[str, JSON]]) -> None:
+    lacking = [format.name for format in formats if format.name not in EDITABLE]
+    if edits and lacking:
+        raise RefusedError(
+            f"{lacking[0]} cannot carry the {edits[0]['method']} quantization that is recorded for the file",
+            hint=f"Leave {lacking[0]} out of export.formats, or quantize the module: method: static or qat.",
+        )
 
 
 def _check_precision(module: nn.Module, precision: Precision) -> None:

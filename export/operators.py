@@ -14,7 +14,7 @@ from lifecycle.export.graph import nodes, tensors
 from lifecycle.export.session import session_options
 
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
-LINEARS = frozenset({"Gemm", "MatMul"})
+LINEARS = frozenset({"Gemm", "MatMul", "MatMulInteger"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def quantized_weights(path: Path) -> QuantizedWeights:
     constants = {tensor.name: tensor for tensor in tensors(model)}
     made_by = {output: node for node in nodes(model) for output in node.output}
     layers = [
-        (node, _is_integer(node.input[1], constants, made_by))
+        (node, node.op_type == "MatMulInteger" or _is_integer(node.input[1], constants, made_by))
         for node in nodes(model)
         if node.op_type in CONVOLUTIONS or (node.op_type in LINEARS and _is_layer(node, constants, made_by))
     ]

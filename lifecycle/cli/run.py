@@ -23,7 +23,15 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json:
     KEY=VALUE sets an option for this run, as in: train.trainer.max_epochs=3
     """
     from lifecycle.pipeline.spec import read_pipeline
-    from lifecycle.report.summary import MODEL_COLUMNS, STAGE_COLUMNS, before_after, outcome_json, stage_rows
+    from lifecycle.report.summary import (
+        LATENCY_COLUMNS,
+        MODEL_COLUMNS,
+        STAGE_COLUMNS,
+        before_after,
+        latency_rows,
+        outcome_json,
+        stage_rows,
+    )
     from lifecycle.workspace import FOLDER, Workspace
 
     pipeline = read_pipeline(file, os.environ, overrides)
@@ -38,6 +46,7 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json:
     for outcome in outcomes:
         if outcome.artifact.kind == "evaluation":
             print_table("Before and after", MODEL_COLUMNS, before_after(outcome.artifact))
+            print_table("Latency", LATENCY_COLUMNS, latency_rows(outcome.artifact))
     registered = [outcome.artifact for outcome in outcomes if outcome.artifact.kind == "version"]
     for artifact in registered:
         content = artifact.read_json("version.json")

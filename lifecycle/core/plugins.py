@@ -36,6 +36,7 @@ TABLES: dict[str, dict[str, str]] = {
     "edits": {
         "prune_channels": "lifecycle.compress.channels:replay_channels",
         "quantize": "lifecycle.compress.quantizer:replay_quantize",
+        "quantize_file": "lifecycle.compress.file_edit:replay_file_edit",
     },
 }
 

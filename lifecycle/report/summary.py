@@ -10,6 +10,7 @@ from lifecycle.pipeline.runner import Outcome
 
 STAGE_COLUMNS = ("stage", "", "time", "metric", "MACs", "parameters", "size", "latency", "digest")
 MODEL_COLUMNS = ("", "dense", "compressed", "change")
+LATENCY_COLUMNS = ("", "batch", "threads", "median", "p95", "than dense PyTorch")
 
 
 def stage_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
@@ -44,6 +45,23 @@ def before_after(evaluation: Artifact) -> list[list[str]]:
     for name, (label, form) in _FORMATS.items():
         if name in after and before.get(name):
             rows.append([label, form(before[name]), form(after[name]), f"× {after[name] / before[name]:.3f}"])
+    return rows
+
+
+def latency_rows(evaluation: Artifact) -> list[list[str]]:
+    """Every form of the model by batch and threads, and how many times faster than the dense module it is."""
+    timings = evaluation.facts.get("timings")
+    rows: list[list[str]] = []
+    eager = 0.0
+    for timing in timings if isinstance(timings, list) else []:
+        if not isinstance(timing, Mapping):
+            continue
+        values = _numbers(timing)
+        if timing["form"] == "dense, PyTorch":
+            eager = values["median_ms"]  # the others of the same batch and threads follow it
+        form, batch, threads = (str(timing[name]) for name in ("form", "batch", "threads"))
+        times = [_latency(values["median_ms"]), _latency(values["p95_ms"])]
+        rows.append([form, batch, threads, *times, f"× {eager / values['median_ms']:.2f}"])
     return rows
 
 

@@ -27,12 +27,14 @@ class Evaluate(Stage):
 
     Attributes:
         timed_calls: How often each file is called to measure its latency.
+        compile: Time the dense module under ``torch.compile`` too, which takes a C++ compiler and a while.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint", "bundle")
     produces: ClassVar[str] = "evaluation"
 
     timed_calls: int = 300
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.timed_calls < 2:
@@ -56,6 +58,7 @@ class Evaluate(Stage):
             "dense": score_bundle(baseline, dense_bundle, context),
         }
         latencies = time_bundles({"compressed": bundle, "dense": dense_bundle}, self.timed_calls)
+        timings = self._timings(baseline, {"dense": dense_bundle, "compressed": bundle}, context)
         after, before = ({**scores[name].metrics, **latencies[name]} for name in ("compressed", "dense"))
         # The metric was held against the budget on the validation split; the test split is for promotion.
         limits = replace(context.budget, metric=None, max_drop=None)
@@ -75,8 +78,21 @@ class Evaluate(Stage):
             (draft.path / "metrics.json").write_bytes(readable_json(content))
             (draft.path / "predictions.json").write_bytes(readable_json(_predictions(scores)))
             headline = [name for name in after if name.startswith("test_")][-1:]
-            facts = facts_of(self, context, after, headline, dense=before)
+            facts = facts_of(self, context, after, headline, dense=before, timings=timings)
             return draft.seal("evaluation", parent=bundle, facts=facts)
+
+    def _timings(self, baseline: Artifact, bundles: Mapping[str, Artifact], context: Context) -> list[JSON]:
+        """Every form of the model, batch and number of threads; says so where compression made it slower."""
+        from lifecycle.stages.timings import latencies, slower
+        from lifecycle.train.artifact import open_checkpoint
+
+        module = open_checkpoint(baseline)
+        calls = max(2, self.timed_calls // 10)
+        timings, problem = latencies(module, bundles, calls=calls, compiled=self.compile)
+        for note in (problem, *slower(timings)):
+            if note:
+                context.progress.note(f"  {note}")
+        return [timing.to_json() for timing in timings]
 
 
 def _predictions(scores: Mapping[str, Score]) -> dict[str, JSON]:

@@ -80,10 +80,11 @@ def export_checkpoint(
     Raises:
         RefusedError: a file differs; the table of the comparison is shown and kept as JSON.
     """
+    from lifecycle.compress.file_edit import file_edits
     from lifecycle.compress.quantizer import convert_quantized, is_quantized
     from lifecycle.export.bundle import write_bundle
     from lifecycle.stages.inputs import record_inputs, samples
-    from lifecycle.train.artifact import open_checkpoint
+    from lifecycle.train.artifact import open_checkpoint, read_recipe
 
     reference = open_checkpoint(checkpoint)
     signature = described(checkpoint, reference, context)
@@ -103,6 +104,7 @@ def export_checkpoint(
             into=into,
             reference=reference,
             precision="int8" if quantized else "float32",
+            file_edits=file_edits(read_recipe(checkpoint).edits),
             parent=checkpoint,
             facts=facts,
             settings=settings or WriteSettings(),

@@ -5,72 +5,163 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
 from lifecycle.stages.fitting import check_fine_tuning, fit, measure, require_budget, set_learning_rate
+
+if TYPE_CHECKING:
+    from lifecycle.train.module import Module
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantize(Stage):
     """Find the ranges of weights and activations; with ``qat`` train through the rounding as well.
 
+    Killed while it trains, it goes on after its last whole epoch.
+
     Attributes:
-        method: ``static`` calibrates, ``qat`` calibrates and then trains.
+        method: ``static`` calibrates, ``qat`` calibrates and then trains, ``dynamic`` leaves the module alone
+            and lets the file find ranges at every call. A module that cannot be traced for training is
+            quantized statically in its file.
         epochs: Of quantization-aware training.
+        freeze_after: The fraction of them after which ranges and batch normalisation stay as they are.
         lr: Its learning rate, some tenth of that of training; by default that of training.
-        calibration_batches: Batches of the training split to find ranges with.
+        calibration: How an activation's range follows from what calibration sees.
+        calibration_batches: Batches of the training split to find ranges with; never more than one is held.
+        percentile: How much of the values ``calibration: percentile`` leaves inside, in percent.
+        keep_float: Names or patterns of modules whose layers stay in float.
+        activations: ``auto`` for what this processor is fastest with.
         trainer: Arguments of `lifecycle.Trainer`; what is not set is as in training.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint",)
     produces: ClassVar[str] = "checkpoint"
 
-    method: Literal["static", "qat"] = "static"
+    method: Literal["static", "qat", "dynamic"] = "static"
     epochs: int = 2
+    freeze_after: float = 0.7
+    calibration: Literal["squared_error", "min_max", "moving_average", "percentile", "entropy"] = (
+        "squared_error"
+    )
     calibration_batches: int = 10
+    percentile: float = 99.99
+    keep_float: tuple[str, ...] = ()
+    activations: Literal["auto", "uint8", "int8"] = "auto"
     lr: float | None = None
     trainer: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.calibration_batches < 1:
             raise UsageError(f"calibration_batches is {self.calibration_batches}; expected at least 1")
+        if not 50 < self.percentile <= 100:
+            raise UsageError(f"percentile is {self.percentile}; expected above 50, at most 100")
+        if not 0 <= self.freeze_after <= 1:
+            raise UsageError(f"freeze_after is {self.freeze_after}; expected a fraction from 0 to 1")
         check_fine_tuning(self.trainer, self.epochs, self.lr)
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
-        """Prepare, calibrate, train if asked to, and keep the best epoch."""
-        from lifecycle.compress.calibration import calibrate_
-        from lifecycle.compress.callbacks import QuantizationAwareTraining
+        """Prepare, calibrate, train if asked to, keep the best epoch; or plan what is done to the file."""
         from lifecycle.compress.cost import count_cost
-        from lifecycle.compress.quantizer import prepare_quantization_
-        from lifecycle.stages.inputs import record_inputs
+        from lifecycle.compress.file_edit import check_unquantized
         from lifecycle.train.artifact import open_checkpoint, read_recipe, write_checkpoint
         from lifecycle.train.describe import example_inputs
 
         parent = given["checkpoint"]
+        before = read_recipe(parent).edits
+        check_unquantized(before)
         module = open_checkpoint(parent, training=True)
         set_learning_rate(module, self.lr)
         cost = count_cost(module, example_inputs(module))
-        samples = record_inputs(module, context, "train", batches=self.calibration_batches)
-        if self.method == "qat":
-            options = check_fine_tuning(self.trainer, self.epochs, self.lr)
-            training = QuantizationAwareTraining(calibration_batches=samples)
-            fit(module, context, options, title="quantize", folder=scratch(into), callbacks=[training])
-            edit = training.edit
-        else:
-            edit = prepare_quantization_(module, example_inputs(module), method=self.method)
-            calibrate_(module, samples)
-        assert edit is not None
-        metrics = measure(module, context) | asdict(cost)
+        edit, metrics = self._quantize(module, parent, context, scratch(into))
+        metrics |= asdict(cost)
         require_budget(context, metrics, "quantize")
         return write_checkpoint(
             module,
             into,
             project=context.project,
-            edits=[*read_recipe(parent).edits, edit.to_json()],
+            edits=[*before, edit],
             parent=parent,
             facts=facts_of(self, context, metrics, [context.budget.metric or ""]),
         )
+
+    def _quantize(
+        self, module: Module, parent: Artifact, context: Context, folder: Path
+    ) -> tuple[dict[str, JSON], dict[str, float]]:
+        """The recipe's record, and what validation gives."""
+        from lifecycle.compress.callbacks import QuantizationAwareTraining
+        from lifecycle.compress.capture import UncapturedError
+
+        if self.method == "dynamic":
+            return self._on_file(module, parent, context, "dynamic")
+        try:
+            edit = self._prepare(module, context)
+        except UncapturedError as error:
+            if self.method == "qat":
+                raise UsageError(
+                    f"{error.message}, so there is nothing to train through",
+                    hint="method: static quantizes the exported file instead",
+                ) from error
+            context.progress.note(f"  {error.message}: quantizing the exported file instead")
+            return self._on_file(module, parent, context, "static", reason=error.message)
+        if self.method == "qat":
+            options = check_fine_tuning(self.trainer, self.epochs, self.lr)
+            training = QuantizationAwareTraining(freeze_after=self.freeze_after)
+            fit(
+                module,
+                context,
+                options,
+                title="quantize",
+                folder=folder,
+                callbacks=[training],
+                resume=True,
+            )
+        return edit, measure(module, context)
+
+    def _prepare(self, module: Module, context: Context) -> dict[str, JSON]:
+        """Let the module round, with ranges from the training split; gives the recipe's record."""
+        from lifecycle.compress.calibration import calibrating
+        from lifecycle.compress.processor import integers_for
+        from lifecycle.compress.quantizer import prepare_quantization_
+        from lifecycle.stages.passing import pass_inputs
+        from lifecycle.train.describe import example_inputs
+
+        edit = prepare_quantization_(
+            module,
+            example_inputs(module),
+            method="qat" if self.method == "qat" else "static",
+            integers=integers_for(self.activations),
+            keep_float=self.keep_float,
+        )
+        with calibrating(module, calibration=self.calibration, percentile=self.percentile) as observe:
+            pass_inputs(module, context, "train", observe, batches=self.calibration_batches)
+        return edit.to_json()
+
+    def _on_file(
+        self,
+        module: Module,
+        parent: Artifact,
+        context: Context,
+        method: Literal["dynamic", "static"],
+        reason: str = "",
+    ) -> tuple[dict[str, JSON], dict[str, float]]:
+        from lifecycle.compress.processor import integers_for
+        from lifecycle.compress.ranges import range_finder
+        from lifecycle.stages.quantize_file import plan_file_edit
+
+        edit, metrics = plan_file_edit(
+            module,
+            parent,
+            context,
+            method=method,
+            integers=integers_for(self.activations),
+            keep_float=self.keep_float,
+            range_of=range_finder(self.calibration, percentile=self.percentile),
+            batches=self.calibration_batches,
+            reason=reason,
+        )
+        return edit.to_json(), metrics

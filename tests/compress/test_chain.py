@@ -99,6 +99,8 @@ def test_a_pruned_network_keeps_its_accuracy_in_integers(
         rounded = module(TEST[0]).numpy()
     assert np.abs(scores - rounded).max() <= 0.02 * np.ptp(rounded)
     assert (scores.argmax(1) == rounded.argmax(1)).mean() >= 0.99
+    wrong = [int((each.argmax(1) != TEST[1].numpy()).sum()) for each in (scores, rounded)]
+    assert abs(wrong[0] - wrong[1]) / len(TEST[1]) <= 0.002  # one image of 540
     convolutions = sum(isinstance(part, nn.Conv2d) for part in pruned[0].modules())
     assert operators == {
         "Cast": 1,

@@ -9,6 +9,8 @@ from lifecycle.compress import pt2e
 from lifecycle.compress.capture import capture, fix_evaluation_, follow_mode_
 from lifecycle.compress.fake_quantize import WeightFakeQuantize
 from lifecycle.compress.fold import fold_batch_norm_
+from lifecycle.compress.processor import Integers
+from lifecycle.compress.ranges import extremes
 from tests.compress.networks import EXAMPLE, Residual
 
 IMAGES = torch.randint(0, 17, (8, 1, 8, 8), dtype=torch.uint8)
@@ -16,7 +18,7 @@ IMAGES = torch.randint(0, 17, (8, 1, 8, 8), dtype=torch.uint8)
 
 def test_preparing_keeps_parameters_and_puts_a_fake_quantizer_on_each_tensor_once() -> None:
     module = Residual(8)
-    graph = pt2e.insert_fake_quantize(capture(module, EXAMPLE))
+    graph = pt2e.insert_fake_quantize(capture(module, EXAMPLE), Integers())
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     got = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
     assert all(got[name] is tensor for name, tensor in own.items())
@@ -28,11 +30,11 @@ def test_preparing_keeps_parameters_and_puts_a_fake_quantizer_on_each_tensor_onc
 
 def test_converting_gives_integer_weights_between_the_operators_that_exporters_know() -> None:
     module = Residual(8).eval()
-    graph = pt2e.insert_fake_quantize(capture(module, EXAMPLE))
+    graph = pt2e.insert_fake_quantize(capture(module, EXAMPLE), Integers())
     follow_mode_(graph, module)
     pt2e.set_flags(graph, observe=True, rounding=False)
     graph.eval()(IMAGES)
-    pt2e.settle(graph)
+    pt2e.settle(graph, extremes)
     scales = [q.scale for _, q in pt2e.fake_quantizers(graph) if isinstance(q, WeightFakeQuantize)]
     fix_evaluation_(graph)
     fold_batch_norm_(graph)
@@ -50,5 +52,5 @@ def test_converting_gives_integer_weights_between_the_operators_that_exporters_k
 
 
 def test_modes_can_be_set_on_both_graphs() -> None:
-    graph = pt2e.insert_fake_quantize(capture(Residual(8), EXAMPLE))
+    graph = pt2e.insert_fake_quantize(capture(Residual(8), EXAMPLE), Integers())
     assert graph.train().training and not graph.eval().training

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lifecycle.compress.calibration import calibrate_
+from lifecycle.compress.capture import UncapturedError
 from lifecycle.compress.channels import prune_channels_
+from lifecycle.compress.processor import Integers
 from lifecycle.compress.quantizer import (
     convert_quantized,
     is_quantized,
@@ -22,6 +25,10 @@ from lifecycle.compress.quantizer import (
     replay_quantize,
 )
 from lifecycle.core.errors import UsageError
+from lifecycle.core.signature import Signature, TensorSpec
+from lifecycle.export.network import Network, evaluating
+from lifecycle.export.operators import quantized_weights, runtime_operators
+from lifecycle.export.to_onnx import write_onnx
 from tests.compress.networks import EXAMPLE, Branches, Depthwise, Residual
 
 IMAGES = torch.randint(0, 17, (32, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -229,3 +236,90 @@ def test_wrong_orders_and_words_are_refused() -> None:
         prepare_quantization_(module, EXAMPLE, method="static")
     with pytest.raises(UsageError, match="prune first, then quantize"):
         prune_channels_(module, EXAMPLE, macs=0.5)
+
+
+class Gated(nn.Module):
+    """Squeeze and excitation around curves that ONNX Runtime has integers for, or has not."""
+
+    def __init__(self, curve: nn.Module, gate: nn.Module) -> None:
+        super().__init__()
+        self.first, self.curve, self.gate = nn.Conv2d(1, 8, 3, padding=1), curve, gate
+        self.squeeze, self.excite, self.head = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.curve(self.first(x.float() / 16))
+        gate = self.gate(self.excite(self.squeeze(F.adaptive_avg_pool2d(x, 1)).relu()))
+        return self.head((x * gate).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [Gated(nn.LeakyReLU(0.1), nn.Sigmoid()), Gated(nn.Hardswish(inplace=True), nn.Hardsigmoid())],
+    ids=["tables", "floats"],
+)
+def test_gates_are_multiplied_in_integers(module: nn.Module, tmp_path: Path) -> None:
+    prepare_quantization_(module, EXAMPLE, method="static")
+    calibrate_(module, [(IMAGES,)])
+    write_digits(convert_quantized(module), tmp_path / "gated.onnx")
+    operators = runtime_operators(tmp_path / "gated.onnx")
+    assert operators["QLinearMul"] == 1 and operators["QLinearAveragePool"] == 2
+    assert (operators["QLinearConv"], operators["QGemm"]) == (3, 1)
+    assert not {"Conv", "AveragePool", "ReduceMean", "Gemm"} & operators.keys()
+
+
+def write_digits(module: nn.Module, path: Path) -> None:
+    signature = Signature(
+        inputs=(TensorSpec(name="image", dtype="uint8", shape=("batch", 1, 8, 8)),),
+        outputs=(TensorSpec(name="scores", dtype="float32", shape=("batch", 10)),),
+    )
+    network = Network(module, signature, {"image": EXAMPLE[0].numpy()})
+    with evaluating(network):
+        write_onnx(network, path)
+
+
+@pytest.mark.parametrize("activations", ["uint8", "int8"])
+def test_layers_named_stay_in_float_and_the_rest_computes_in_the_integers_asked_for(
+    activations: str, tmp_path: Path
+) -> None:
+    module = settled(Residual(8))
+    edit = prepare_quantization_(
+        module,
+        EXAMPLE,
+        method="static",
+        integers=Integers(activations=activations, weight_bits=7),  # type: ignore[arg-type]
+        keep_float=("stem", "blocks.1.s*"),
+    )
+    calibrate_(module, [(IMAGES,)])
+    write_digits(convert_quantized(module), tmp_path / "kept.onnx")
+    weights = quantized_weights(tmp_path / "kept.onnx")
+    assert (weights.convolutions, weights.quantized_convolutions, weights.quantized_linears) == (6, 4, 1)
+    operators = runtime_operators(tmp_path / "kept.onnx")
+    if activations == "uint8":  # on x86, ONNX Runtime leaves a part of what is signed in floats
+        assert operators["QLinearConv"] == 4 and operators["QGemm"] == 1
+    model = onnx.load(tmp_path / "kept.onnx")
+    kinds = {tensor.data_type for tensor in model.graph.initializer if not tensor.dims}
+    assert (onnx.TensorProto.UINT8 in kinds) is (activations == "uint8")
+    stored = [onnx.numpy_helper.to_array(t) for t in model.graph.initializer if len(t.dims) > 1]
+    assert max(int(abs(weight.astype(int)).max()) for weight in stored if weight.dtype == "int8") == 63
+    again = settled(Residual(8))
+    replay_quantize(again, EXAMPLE, json.loads(json.dumps(edit.to_json())))
+    again.load_state_dict(module.state_dict())
+    assert torch.equal(seen(again), seen(module))
+
+
+def test_a_pattern_that_matches_nothing_is_an_error() -> None:
+    with pytest.raises(UsageError, match=r"keep_float: 'haed' matches no module; did you mean 'head'"):
+        prepare_quantization_(Residual(8), EXAMPLE, method="static", keep_float=("haed",))
+    with pytest.raises(UsageError, match=r"no convolution and no linear layer outside keep_float"):
+        prepare_quantization_(Residual(8), EXAMPLE, method="static", keep_float=("stem", "blocks", "head"))
+
+
+class Auxiliary(Decides):
+    def forward(self, x: Tensor) -> object:
+        scores = self.head(x.float().flatten(1))
+        return (scores, scores * 2) if self.training else scores
+
+
+def test_outputs_that_differ_in_training_are_named() -> None:
+    with pytest.raises(UncapturedError, match="Auxiliary gives 2 outputs in training and 1 in evaluation"):
+        prepare_quantization_(Auxiliary(), EXAMPLE, method="static")

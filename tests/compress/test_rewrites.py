@@ -50,3 +50,29 @@ def test_in_place_operations_are_rewritten_with_the_same_result() -> None:
     assert {A.relu.default, A.add.Tensor} <= targets
     assert not {A.relu_.default, A.add_.Tensor} & targets
     assert torch.equal(graph(x), InPlace()(x))
+
+
+class Grows(nn.Module):
+    """A transposed convolution between two others, with windows that overlap or not."""
+
+    def __init__(self, kernel: int, stride: int, bias: bool = True) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(2, 4, 1), nn.Conv2d(3, 2, 1)
+        self.grow = nn.ConvTranspose2d(4, 3, kernel, stride, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.grow(self.first(x)).relu())
+
+
+@pytest.mark.parametrize(("kernel", "bias", "left"), [(2, True, 0), (3, False, 0), (4, True, 1)])
+def test_transposed_convolutions_without_overlap_become_pointwise(kernel: int, bias: bool, left: int) -> None:
+    module, x = Grows(kernel, min(kernel, 3), bias), torch.randn(3, 2, 5, 4)
+    graph = capture(module, (x,))
+    transposed = graph.graph.find_nodes(op="call_function", target=A.conv_transpose2d.input)
+    assert len(transposed) == left
+    assert torch.allclose(graph(x[:1]), module(x[:1]), atol=1e-5)
+    graph(x).square().sum().backward()
+    gradient = module.grow.weight.grad.clone()
+    module.zero_grad()
+    module(x).square().sum().backward()
+    assert torch.allclose(gradient, module.grow.weight.grad, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,60 @@
+"""The inputs that a module's own steps give to its forward, passed on as they come, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from lifecycle.core.errors import UsageError
+from lifecycle.core.stage import Context
+from lifecycle.stages.fitting import data_of
+from lifecycle.train.forward import with_forward
+from lifecycle.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from lifecycle.train.module import Module
+
+
+def pass_inputs(
+    module: Module, context: Context, split: str, forward: Callable[..., object], *, batches: int
+) -> None:
+    """Let ``validation_step`` pass its inputs to `forward`, batch by batch; nothing of them is kept.
+
+    A loader may yield anything; only the module's step knows what of it is forward's input.
+
+    Args:
+        module: Left as it is.
+        context: Data and seed.
+        split: ``train`` or ``val``.
+        forward: Takes and gives what the module's own does.
+        batches: How many batches to read.
+
+    Raises:
+        UsageError: the step never calls forward.
+    """
+    calls = 0
+
+    def counted(*inputs: Tensor) -> object:
+        nonlocal calls
+        calls += 1
+        return forward(*inputs)
+
+    data = data_of(context)
+    data.prepare_data()
+    data.setup("fit")
+    loader = getattr(data, f"{split}_dataloader")()
+    trainer = Trainer(
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=batches,
+    )
+    with with_forward(module, counted):
+        trainer.validate(module, loader, verbose=False)
+    if not calls:
+        raise UsageError(
+            f"{type(module).__name__}.validation_step never calls forward: call self(inputs) in it"
+        )
