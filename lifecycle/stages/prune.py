@@ -48,8 +48,8 @@ class Prune(Stage):
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Prune in the trainer's set-up, fine-tune, keep the best epoch."""
-        from lifecycle.compress.callbacks import StructuredPruning
         from lifecycle.compress.cost import count_cost
+        from lifecycle.compress.structured_pruning import StructuredPruning
         from lifecycle.train.artifact import open_checkpoint, read_recipe, write_checkpoint
         from lifecycle.train.describe import example_inputs
 
