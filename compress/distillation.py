@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lifecycle.compress.knowledge import OutputLoss, output_loss, similarity_loss
 from lifecycle.compress.modes import copied
+from lifecycle.compress.options import DistillationOptions
 from lifecycle.compress.structured_pruning import StructuredPruning
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.callbacks.base import Callback
@@ -48,12 +49,9 @@ class Distillation(Callback):
         features: Sequence[str] | Mapping[str, str] = (),
         feature_weight: float = 1.0,
     ) -> None:
-        if temperature <= 0:
-            raise UsageError(f"temperature: expected a number above 0, got {temperature!r}")
-        if not 0 <= weight <= 1:
-            raise UsageError(f"weight: expected a number from 0 to 1, got {weight!r}")
-        if kind not in ("kl", "mse"):
-            raise UsageError(f"kind: expected kl or mse, got {kind!r}")
+        DistillationOptions(
+            temperature=temperature, weight=weight, kind=kind, feature_weight=feature_weight
+        )  # says what is wrong with them
         self.teacher = teacher
         self.temperature = temperature
         self.weight = weight
