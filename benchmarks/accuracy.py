@@ -1,10 +1,10 @@
-"""What compression costs on real data: handwritten digits, pruned, recovered with and without a teacher, INT8.
+"""What compression costs on real data: digits, pruned, recovered and INT8, with a teacher and without.
 
-For each seed a dense network is trained, then pruned to a part of its multiply-accumulates, fine-tuned, trained
-through the rounding, and exported; the ONNX file is scored by ONNX Runtime on the 540 test images. What is
-printed is the accuracy lost against the dense network of the same seed, in points, as mean over the seeds with
-a 95 % interval (Student's t), beside the bar that it is held to. Nothing here looks at the test images but the
-score.
+For each seed a dense network is trained, then pruned to a part of its multiply-accumulates, fine-tuned,
+trained through the rounding, and exported; the ONNX file is scored by ONNX Runtime on the 540 test images.
+What is printed is the accuracy lost against the dense network of the same seed, in points, as mean over the
+seeds with a 95 % interval (Student's t), beside the bar that it is held to. Nothing here looks at the test
+images but the score.
 """
 
 from __future__ import annotations
@@ -61,9 +61,13 @@ def main() -> None:
         dense_scores.append(base)
         for target in options.targets:
             for distill in (False, True):
-                points = 100 * (base - compressed(dense, target, seed, distill=distill, epochs=options.epochs))
+                points = 100 * (
+                    base - compressed(dense, target, seed, distill=distill, epochs=options.epochs)
+                )
                 lost.setdefault((target, distill), []).append(points)
-        print(f"seed {seed}: dense {base:.4f}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"seed {seed}: dense {base:.4f}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True
+        )
     report(lost, dense_scores, options.json)
 
 
@@ -97,12 +101,17 @@ def compressed(dense: ConvNet, macs: float, seed: int, *, distill: bool, epochs:
     teacher = [Distillation(copy.deepcopy(dense), temperature=4.0, weight=0.7)] if distill else []
     pruning = StructuredPruning(macs=macs, seed=seed)
     trainer(epochs, *teacher, pruning).fit(module, datamodule=Digits())
-    assert count_cost(module, example_inputs(module)).macs <= macs * count_cost(dense, example_inputs(dense)).macs
+    assert (
+        count_cost(module, example_inputs(module)).macs
+        <= macs * count_cost(dense, example_inputs(dense)).macs
+    )
     module.lr = QAT_LR
     data = Digits()
     data.setup("fit")
     inputs = [(images,) for images, _ in data.train_dataloader()]
-    trainer(QAT_EPOCHS, *teacher, QuantizationAwareTraining(calibration_batches=inputs)).fit(module, datamodule=data)
+    trainer(QAT_EPOCHS, *teacher, QuantizationAwareTraining(calibration_batches=inputs)).fit(
+        module, datamodule=data
+    )
     return score(module.eval(), convert_quantized(module))
 
 
@@ -132,7 +141,9 @@ def report(lost: dict[tuple[float, bool], list[float]], dense: list[float], path
     for (target, distill), points in lost.items():
         mean = statistics.mean(points)
         half = (
-            STUDENT[len(points)] * statistics.stdev(points) / len(points) ** 0.5 if len(points) in STUDENT else 0.0
+            STUDENT[len(points)] * statistics.stdev(points) / len(points) ** 0.5
+            if len(points) in STUDENT
+            else 0.0
         )
         bar = BARS.get(target)
         how = "with distillation" if distill else "without"
@@ -140,7 +151,9 @@ def report(lost: dict[tuple[float, bool], list[float]], dense: list[float], path
             f"INT8, {100 * target:.0f} % of MACs, {how:17}: {mean:+.2f} points lost "
             f"[{mean - half:+.2f}, {mean + half:+.2f}]  bar {bar}"
         )
-        rows.append({"macs": target, "distill": distill, "lost": points, "mean": mean, "half": half, "bar": bar})
+        rows.append(
+            {"macs": target, "distill": distill, "lost": points, "mean": mean, "half": half, "bar": bar}
+        )
         if distill and bar is not None and mean > bar:
             missed.append(f"{100 * target:.0f} %")
     if path is not None:

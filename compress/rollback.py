@@ -73,6 +73,8 @@ def search_in_budget(
     waiting = list(values)
     while waiting:
         value = waiting.pop(0)
+        if best is not None and value >= best.achieved:
+            continue  # the one that held went as far
         made.append(attempt(value, best))
         if made[-1].holds:
             best = made[-1]
@@ -80,7 +82,7 @@ def search_in_budget(
             broken = value
         if broken is None:
             continue
-        held = start if best is None else best.value
+        held = start if best is None else best.achieved
         left = tries - sum(not each.holds for each in made)
         waiting = [math.sqrt(held * broken)] if held / broken > CLOSE and left > 0 else []
     return best, made

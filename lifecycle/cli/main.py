@@ -29,6 +29,9 @@ from lifecycle.core.errors import LifecycleError, suggest
 
 VERBS = {
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
+    "prune": "Train and prune, as a pipeline file says.",
+    "compress": "Train, prune and quantize; or search over ways to.",
+    "sensitivity": "Show which layers hurt when they alone are pruned or quantized.",
     "promote": "Make a registered version the champion, if its gates hold.",
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows of a JSON or .npy file to a running endpoint.",
