@@ -27,7 +27,7 @@ def output_loss(student: Tensor, teacher: Tensor, *, kind: OutputLoss, temperatu
         temperature: Softens the scores; of no use to ``mse``.
 
     Raises:
-        UsageError: shapes differ.
+        UsageError: shapes differ, or there are no classes to compare by ``kl``.
     """
     if student.shape != teacher.shape:
         raise UsageError(
@@ -36,6 +36,11 @@ def output_loss(student: Tensor, teacher: Tensor, *, kind: OutputLoss, temperatu
         )
     if kind == "mse":
         return F.mse_loss(student.float(), teacher.float())
+    if student.ndim < 2 or student.shape[1] < 2:
+        raise UsageError(
+            f"kl compares scores of classes along axis 1, and the outputs are {tuple(student.shape)}",
+            hint="pass kind='mse' for values that are no scores",
+        )
     wanted = F.log_softmax(teacher.float() / temperature, dim=1)
     found = F.log_softmax(student.float() / temperature, dim=1)
     return temperature**2 * F.kl_div(found, wanted, reduction="none", log_target=True).sum(1).mean()

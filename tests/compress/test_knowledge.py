@@ -33,6 +33,12 @@ def test_features_of_other_widths_are_compared_by_what_they_tell_apart() -> None
     assert similarity_loss(torch.randn(8, 4), teacher) > 1e-3
 
 
+def test_values_that_are_no_scores_are_not_compared_as_such() -> None:
+    with pytest.raises(UsageError, match=r"outputs are \(4, 1\)\npass kind='mse'"):
+        output_loss(torch.zeros(4, 1), torch.ones(4, 1), kind="kl", temperature=1)
+    assert output_loss(torch.zeros(4, 1), torch.ones(4, 1), kind="mse", temperature=1) == 1
+
+
 def test_other_shapes_of_outputs_are_refused() -> None:
     with pytest.raises(UsageError, match=r"teacher gives \(2, 7\) where the student gives \(2, 5\)"):
         output_loss(torch.zeros(2, 5), torch.zeros(2, 7), kind="kl", temperature=1)

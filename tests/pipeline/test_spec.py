@@ -229,3 +229,9 @@ def test_a_wrong_override_is_told_as_such(root: Path) -> None:
         "command line 'prune.macs=much': 'prune.macs' is 'much'"
     )
     assert refusal(root, FULL, "prun.macs=0.5").startswith("command line 'prun.macs=0.5': unknown key 'prun'")
+
+
+def test_quantizing_before_pruning_is_refused_with_the_right_order(root: Path) -> None:
+    stages = "train:\nquantize:\nprune: {macs: 0.5}\nstages: [train, quantize, prune]\n"
+    refused = refusal(root, HEAD + stages)
+    assert "quantizes before it prunes" in refused and refused.endswith("the order is prune, quantize")
