@@ -95,8 +95,7 @@ def fixed(kind: str) -> Mapping[str, Any]:
     return options(kind)
 
 
-@pytest.mark.parametrize("kind", ["at once", "in rounds"])
-@pytest.mark.parametrize("killed_at", [1, 4, 9])
+@pytest.mark.parametrize(("kind", "killed_at"), [("at once", 4), ("in rounds", 4), ("in rounds", 9)])
 def test_a_fit_that_is_killed_goes_on_to_the_bit(tmp_path: Path, kind: str, killed_at: int) -> None:
     whole, work, pruning = fitted(tmp_path, kind)
     assert len(pruning.edits) == (3 if kind == "in rounds" else 1)
