@@ -2,29 +2,80 @@
 
 Which channels must go together follows from torch-pruning's dependency graph (DepGraph, Fang et al.
 2023, https://arxiv.org/abs/2301.12900); which of them matter least, from a criterion of
-`lifecycle.compress.importance`, ranked over the whole network; how many, from a target that is
-searched by bisection on copies.
+`lifecycle.compress.importance`; how many, from a target that is searched by bisection on copies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from lifecycle.compress.branches import check_branches
 from lifecycle.compress.cost import Cost, count_cost
-from lifecycle.compress.groups import History, channel_groups, ignored_layers, remove_channels_
-from lifecycle.compress.importance import importance_named
+from lifecycle.compress.evidence import Losses, gather_evidence_
+from lifecycle.compress.groups import (
+    ChannelGroup,
+    History,
+    channel_groups,
+    ignored_layers,
+    ranked,
+    remove_channels_,
+    told_apart,
+)
+from lifecycle.compress.importance import Importance, importance_named, name_of, no_scores
 from lifecycle.compress.modes import copied
 from lifecycle.compress.plan import Plan, search_plan
 from lifecycle.compress.quantizer import is_quantized
+from lifecycle.compress.target import Target
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.train.data import tensors
 from lifecycle.train.modes import mode_of
+
+Scope = Literal["global", "local"]
+Latency = Callable[[nn.Module], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """How channels are chosen.
+
+    Attributes:
+        importance: A name of `lifecycle.compress.importance.IMPORTANCE`, or a function like those.
+        scope: ``global`` ranks the channels of all layers together; ``local`` takes the same part of each.
+        round_to: Keep channel counts multiples of this, as kernels like them.
+        ignore: Names or glob patterns of modules whose layers keep their output channels.
+        steps: Rank anew after each of so many equal parts of the way.
+        seed: For ``importance="random"``.
+        losses: For criteria that look at data: runs a module on it.
+    """
+
+    importance: str | Importance = "magnitude"
+    scope: Scope = "global"
+    round_to: int = 8
+    ignore: Sequence[str] = ()
+    steps: int = 1
+    seed: int = 0
+    losses: Losses | None = None
+
+    def __post_init__(self) -> None:
+        if self.round_to < 1:
+            raise UsageError(f"round_to: expected a whole number from 1, got {self.round_to!r}")
+        if self.steps < 1:
+            raise UsageError(f"steps: expected a whole number from 1, got {self.steps!r}")
+        if self.scope not in ("global", "local"):
+            raise UsageError(f"scope: expected global or local, got {self.scope!r}")
+        if isinstance(self.importance, str):
+            criterion = importance_named(self.importance)
+            if criterion.evidence is not None and self.losses is None:
+                raise UsageError(
+                    f"importance '{self.importance}' looks at {criterion.evidence}: pass losses, a function "
+                    "that runs a module on data and gives the loss of each batch"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +84,10 @@ class ChannelEdit:
 
     Attributes:
         history: Layer, whether its output channels (else its input's), indices removed; in order.
+        target: What was asked for.
+        achieved: What there is, in the target's unit.
         importance: The criterion.
-        requested: Multiply-accumulates asked for, as a fraction of the module's.
+        scope: Whether layers were ranked together.
         round_to: Channel counts were kept multiples of this; less than asked for where that fell short.
         ignored: Layers that were not to lose output channels, output layers included.
         before: Cost of one sample before.
@@ -42,8 +95,10 @@ class ChannelEdit:
     """
 
     history: History
+    target: Target
+    achieved: float
     importance: str
-    requested: float
+    scope: str
     round_to: int
     ignored: tuple[str, ...]
     before: Cost
@@ -60,12 +115,13 @@ class ChannelEdit:
         return self.after.params / self.before.params
 
     def to_json(self) -> dict[str, JSON]:
-        """The recipe's record: plain data, the same for the same edit."""
+        """The recipe's record: plain data, the same for the same edit (a latency stays out of it)."""
         return {
             "edit": "prune_channels",
             "history": [[name, out, list(indices)] for name, out, indices in self.history],
             "importance": self.importance,
-            "requested_macs": self.requested,
+            "scope": self.scope,
+            "target": {self.target.name: self.target.value},
             "round_to": self.round_to,
             "ignored": list(self.ignored),
             "before": {"macs": self.before.macs, "params": self.before.params},
@@ -76,59 +132,71 @@ class ChannelEdit:
 def prune_channels_(
     module: nn.Module,
     example: tuple[Tensor, ...],
+    target: Target | None = None,
     *,
-    macs: float,
-    importance: str = "magnitude",
+    macs: float | None = None,
+    params: float | None = None,
+    channels: float | None = None,
+    latency_ms: float | None = None,
+    importance: str | Importance = "magnitude",
+    scope: Scope = "global",
     round_to: int = 8,
     ignore: Sequence[str] = (),
+    steps: int = 1,
     seed: int = 0,
+    losses: Losses | None = None,
+    latency: Latency | None = None,
 ) -> ChannelEdit:
-    """Remove the least important channels in place, down to a fraction of the multiply-accumulates.
+    """Remove the least important channels in place, down to a target.
 
-    The result is at most `macs` and as close below it as whole channels allow. Layers that make the
-    outputs keep theirs. A layer keeps a tenth of its channels at least, and one multiple of `round_to`.
-    Where multiples of `round_to` miss the target by more than a tenth of it, they are halved, until they
-    do not. Most parameters are replaced by new ones: make the optimizer afterwards. Equal input, equal
-    result; the global random state is left alone.
+    The result is at most the target and as close below it as whole channels allow. Layers that make the
+    outputs keep theirs; attention loses whole heads, grouped convolutions as many in each group. A layer
+    keeps a tenth of its channels at least, and one multiple of `round_to`. Where multiples of `round_to` miss
+    the target by more than a tenth of it, they are halved, until they do not. Most parameters are replaced by
+    new ones: make the optimizer afterwards. Equal input, equal result (but for latencies, which the clock
+    gives); the global random state is left alone.
 
     Args:
         module: Any module that autograd can follow; not one prepared for quantization.
         example: Inputs of forward, samples along axis 0.
-        macs: What may remain, as a fraction between 0 and 1.
-        importance: A name of `lifecycle.compress.importance.IMPORTANCE`.
-        round_to: Keep channel counts multiples of this, as kernels like them.
-        ignore: Names or glob patterns of modules whose layers keep their output channels.
-        seed: For ``importance="random"``.
+        target: Or one of the next four.
+        macs: As `Target` says.
+        params: As `Target` says.
+        channels: As `Target` says.
+        latency_ms: As `Target` says; needs `latency`.
+        importance: As `Ranking` says, and so on down to `losses`.
+        scope: See there.
+        round_to: See there.
+        ignore: See there.
+        steps: See there.
+        seed: See there.
+        losses: See there.
+        latency: Measures a module in evaluation mode, in milliseconds.
 
     Raises:
-        UsageError: the target is no fraction or less than what can be reached; a pattern matches
-            nothing; forward fails on a pruned copy; the module is prepared for quantization already.
+        UsageError: there is not exactly one target; it is no fraction, less than what can be reached, or met
+            already; a pattern matches nothing; forward branches on data, or fails on a pruned copy; the
+            module is prepared for quantization already.
     """
-    _check(module, macs, round_to)
-    criterion = importance_named(importance)
-    before = count_cost(module, example)
-    trial = copied(module).requires_grad_(True)
-    with mode_of(trial, training=False), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        ignored = ignored_layers(trial, example, ignore)
-        groups = channel_groups(trial, example, criterion, ignored)
-
-    def cost_of(plan: Plan) -> int:
-        return _pruned_copy(module, example, plan.history)[1].macs
-
-    plan = search_plan(groups, cost_of, total=before.macs, fraction=macs, round_to=round_to)
-    pruned, after = _pruned_copy(module, example, plan.history)
-    _check_outputs(module, pruned, example)
-    remove_channels_(module, example, plan.history)
-    return ChannelEdit(
-        history=plan.history,
+    target = target or Target(macs=macs, params=params, channels=channels, latency_ms=latency_ms)
+    ranking = Ranking(
         importance=importance,
-        requested=macs,
-        round_to=plan.round_to,
-        ignored=tuple(sorted(ignored)),
-        before=before,
-        after=after,
+        scope=scope,
+        round_to=round_to,
+        ignore=ignore,
+        steps=steps,
+        seed=seed,
+        losses=losses,
     )
+    if is_quantized(module):
+        raise UsageError("a module prepared for quantization cannot be pruned: prune first, then quantize")
+    if target.name == "latency_ms" and latency is None:
+        raise UsageError("latency_ms: pass latency, a function that measures a module in milliseconds")
+    check_branches(module, example)
+    search = _Search(module=module, example=example, target=target, ranking=ranking, latency=latency)
+    edit = search.run()
+    remove_channels_(module, example, edit.history)
+    return edit
 
 
 def replay_channels(module: nn.Module, example: tuple[Tensor, ...], edit: Mapping[str, JSON]) -> None:
@@ -140,34 +208,114 @@ def replay_channels(module: nn.Module, example: tuple[Tensor, ...], edit: Mappin
         edit: `ChannelEdit.to_json`, perhaps read back from a file.
 
     Raises:
-        UsageError: the module has no such layers or channels: its code is not what was pruned.
+        UsageError: the module has no such layers or channels: its code is not what was pruned; or it is
+            prepared for quantization already.
     """
+    if is_quantized(module):
+        raise UsageError(
+            "the recipe prunes a module that it has prepared for quantization: "
+            "the order is prune, then quantize"
+        )
     rows = cast("list[tuple[str, bool, list[int]]]", edit["history"])
     remove_channels_(module, example, tuple((name, out, tuple(indices)) for name, out, indices in rows))
 
 
-def _check(module: nn.Module, macs: float, round_to: int) -> None:
-    if not 0 < macs < 1:
-        raise UsageError(
-            f"macs: expected a fraction between 0 and 1 of the multiply-accumulates, got {macs!r}"
+@dataclass(kw_only=True)
+class _Search:
+    """One call of `prune_channels_`: works on copies of `module` alone."""
+
+    module: nn.Module
+    example: tuple[Tensor, ...]
+    target: Target
+    ranking: Ranking
+    latency: Latency | None
+    full: dict[str, int] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+    def run(self) -> ChannelEdit:
+        self.before = count_cost(self.module, self.example)
+        start = self._start()
+        work, history, plan = self.module, cast("History", ()), Plan(history=(), round_to=0)
+        for value in self.target.steps(self.ranking.steps, start):
+            groups = self._groups(work)
+            plan = search_plan(
+                groups,
+                lambda plan, work=work, groups=groups: self._cost(work, groups, plan),  # type: ignore[misc]
+                self.target.at(value),
+                round_to=self.ranking.round_to,
+            )
+            achieved = self._cost(work, groups, plan)
+            work, history = self._pruned(work, plan.history), (*history, *plan.history)
+        _check_outputs(self.module, self._pruned(self.module, history), self.example)
+        return ChannelEdit(
+            history=history,
+            target=self.target,
+            achieved=achieved,
+            importance=name_of(self.ranking.importance),
+            scope=self.ranking.scope,
+            round_to=plan.round_to,
+            ignored=self.ignored,
+            before=self.before,
+            after=count_cost(work, self.example),
         )
-    if round_to < 1:
-        raise UsageError(f"round_to: expected a whole number from 1, got {round_to!r}")
-    if is_quantized(module):
-        raise UsageError("a module prepared for quantization cannot be pruned: prune first, then quantize")
 
+    def _start(self) -> float:
+        if self.latency is None or self.target.name != "latency_ms":
+            return 1.0
+        start = self.latency(self.module)
+        if start <= self.target.value:
+            raise UsageError(
+                f"latency_ms: the module takes {start:.4g} ms, "
+                f"which is within {self.target.value:g} ms already",
+                hint="ask for less, or leave it as it is",
+            )
+        return start
 
-def _pruned_copy(module: nn.Module, example: tuple[Tensor, ...], history: History) -> tuple[nn.Module, Cost]:
-    pruned = copied(module)
-    remove_channels_(pruned, example, history)
-    try:
-        return pruned, count_cost(pruned, example)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise UsageError(
-            f"forward of {type(module).__name__} fails once channels are removed: {error}",
-            hint="a size written into forward (view(-1, 64)) does not follow: use flatten(1) or x.shape, "
-            "or name the layer before it in `ignore`",
-        ) from error
+    def _groups(self, work: nn.Module) -> list[ChannelGroup]:
+        """What may go, ranked on a copy."""
+        ranking = self.ranking
+        trial = copied(work).requires_grad_(True)
+        with mode_of(trial, training=False), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(ranking.seed)
+            self.ignored = tuple(ignored_layers(trial, self.example, ranking.ignore))
+            score = ranking.importance
+            if isinstance(score, str):
+                criterion = importance_named(score)
+                if criterion.evidence is not None:
+                    assert ranking.losses is not None
+                    gather_evidence_(trial, ranking.losses, criterion.evidence)
+                score = criterion.make()
+            groups = channel_groups(trial, self.example, score, self.ignored, self.full)
+        if not groups:
+            raise no_scores(self.module, ranking.importance)
+        self.full = {group.layer: group.full for group in groups}
+        return ranked(groups) if ranking.scope == "local" else told_apart(groups)
+
+    def _cost(self, work: nn.Module, groups: Sequence[ChannelGroup], plan: Plan) -> float:
+        """What is left under a plan, in the target's unit."""
+        if self.target.name == "channels":
+            removed = sum(len(indices) for _, _, indices in plan.history)
+            there = sum(len(group.units) * group.size for group in groups)
+            return (there - removed) / sum(group.full * group.size for group in groups)
+        pruned = self._pruned(work, plan.history)
+        if self.latency is not None and self.target.name == "latency_ms":
+            with mode_of(pruned, training=False):
+                return self.latency(pruned)
+        after, name = count_cost(pruned, self.example), self.target.name
+        return float(getattr(after, name) / getattr(self.before, name))
+
+    def _pruned(self, work: nn.Module, history: History) -> nn.Module:
+        pruned = copied(work)
+        remove_channels_(pruned, self.example, history)
+        try:
+            count_cost(pruned, self.example)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise UsageError(
+                f"forward of {type(self.module).__name__} fails once channels are removed: {error}",
+                hint="a size written into forward (view(-1, 64)) does not follow: use flatten(1) or x.shape, "
+                "or name the layer before it in `ignore`",
+            ) from error
+        return pruned
 
 
 def _check_outputs(module: nn.Module, pruned: nn.Module, example: tuple[Tensor, ...]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from lifecycle.compress.dependency import dependencies
+from lifecycle.compress.heads import Heads, attention_heads, inside_attention
 from lifecycle.compress.importance import Importance
 from lifecycle.compress.outputs import CONVOLUTIONS, output_layers
 from lifecycle.core.errors import UsageError, suggest
@@ -29,25 +29,33 @@ class ChannelGroup:
 
     Attributes:
         layer: Name of the layer that stands for the group.
-        order: Channels from the least to the most important, ``[units]``.
-        scores: Their importance in that order, ``[units]``.
-        repeats: A unit is this many channels, `len(order)` apart: grouped layers lose as many in each group.
+        units: Channels that can only go together, from the least to the most important: one channel each, or
+            one of every part of a grouped layer, or an attention head.
+        scores: The importance of each unit in that order.
+        full: How many units there were before any pruning.
     """
 
     layer: str
-    order: tuple[int, ...]
+    units: tuple[tuple[int, ...], ...]
     scores: tuple[float, ...]
-    repeats: int = 1
+    full: int
+
+    @property
+    def size(self) -> int:
+        """Channels in a unit."""
+        return len(self.units[0])
 
     def removed(self, count: int) -> tuple[int, ...]:
         """Indices of the channels of the `count` least important units, ascending."""
-        units = len(self.order)
-        parts = range(self.repeats)
-        return tuple(sorted(unit + part * units for unit in self.order[:count] for part in parts))
+        return tuple(sorted(channel for unit in self.units[:count] for channel in unit))
 
 
 def channel_groups(
-    module: nn.Module, example: tuple[Tensor, ...], importance: Importance, ignored: Sequence[str]
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    importance: Importance,
+    ignored: Sequence[str],
+    full: Mapping[str, int] | None = None,
 ) -> list[ChannelGroup]:
     """Every group of channels that may go, with its scores.
 
@@ -56,30 +64,74 @@ def channel_groups(
         example: Inputs of forward.
         importance: The criterion.
         ignored: Names of layers that keep their output channels.
+        full: Units of each group before any pruning; by default those that there are.
     """
     from torch_pruning import ops
 
     names = {part: name for name, part in module.named_modules()}
     kept = [module.get_submodule(name) for name in ignored]
     roots = [ops.TORCH_CONV, ops.TORCH_LINEAR]
+    heads = attention_heads(module, example)
     found = []
-    with _dependencies(module, example) as graph:
+    with dependencies(module, example) as graph:
         for group in graph.get_all_groups(ignored_layers=kept, root_module_types=roots):
+            layer = names[group[0].dep.target.module]
             scores = importance(group)
-            if scores is None:
+            units = _units(graph, group, layer, heads)
+            if scores is None or units is None:
                 continue
-            repeats = _repeats(graph, group)
-            mean = scores.detach().cpu().double().reshape(repeats, -1).mean(0)
+            finite = torch.nan_to_num(scores.detach().cpu().double(), nan=0.0)
+            mean = finite[torch.tensor(units)].mean(1)
             order = torch.argsort(mean, stable=True)
             found.append(
                 ChannelGroup(
-                    layer=names[group[0].dep.target.module],
-                    order=tuple(order.tolist()),
+                    layer=layer,
+                    units=tuple(units[index] for index in order.tolist()),
                     scores=tuple(mean[order].tolist()),
-                    repeats=repeats,
+                    full=(full or {}).get(layer, len(units)),
                 )
             )
     return found
+
+
+def ranked(groups: Sequence[ChannelGroup]) -> list[ChannelGroup]:
+    """The groups with ranks in place of scores, so that each loses the same fraction."""
+    return [
+        replace(group, scores=tuple((rank + 1) / len(group.units) for rank in range(len(group.units))))
+        for group in groups
+    ]
+
+
+def told_apart(groups: Sequence[ChannelGroup]) -> list[ChannelGroup]:
+    """The groups with ranks over the whole network in place of scores.
+
+    Equal scores (normalisation factors that were never trained, say) are taken in turn from all groups, so
+    that a threshold never takes all of them at once.
+    """
+    units = sorted(
+        (score, index / len(group.units), place, index)
+        for place, group in enumerate(groups)
+        for index, score in enumerate(group.scores)
+    )
+    ranks = {(place, index): float(rank) for rank, (_, _, place, index) in enumerate(units)}
+    return [
+        replace(group, scores=tuple(ranks[place, index] for index in range(len(group.units))))
+        for place, group in enumerate(groups)
+    ]
+
+
+def _units(
+    graph: DependencyGraph, group: Group, layer: str, heads: Mapping[str, Heads]
+) -> list[tuple[int, ...]] | None:
+    """The channels of a group that can only go together; None where they must all stay."""
+    channels = len(group[0].idxs)
+    if layer in heads:
+        return heads[layer].units
+    if inside_attention(group):
+        return None
+    repeats = _repeats(graph, group)
+    step = channels // repeats
+    return [tuple(range(unit, channels, step)) for unit in range(step)]
 
 
 def remove_channels_(module: nn.Module, example: tuple[Tensor, ...], history: History) -> None:
@@ -93,8 +145,12 @@ def remove_channels_(module: nn.Module, example: tuple[Tensor, ...], history: Hi
     trained = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
     module.requires_grad_(True)
     try:
-        with mode_of(module, training=False), _dependencies(module, example) as graph:
-            graph.load_pruning_history([[name, out, list(indices)] for name, out, indices in history])
+        with mode_of(module, training=False):
+            heads = attention_heads(module, example, layers=[name for name, _, _ in history])
+            with dependencies(module, example) as graph:
+                graph.load_pruning_history([[name, out, list(indices)] for name, out, indices in history])
+            for layer, found in heads.items():
+                found.recount_(module, layer)
     finally:
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(trained[name])
@@ -117,21 +173,14 @@ def ignored_layers(module: nn.Module, example: tuple[Tensor, ...], patterns: Seq
     return sorted(found)
 
 
-@contextmanager
-def _dependencies(module: nn.Module, example: tuple[Tensor, ...]) -> Iterator[DependencyGraph]:
-    import torch_pruning
-
-    with torch.enable_grad(), warnings.catch_warnings():
-        # It warns of parameters that belong to no layer; they follow the layers that they are added to.
-        warnings.simplefilter("ignore")
-        yield torch_pruning.DependencyGraph().build_dependency(module, example_inputs=example)
-
-
 def _repeats(graph: DependencyGraph, group: Group) -> int:
     """In how many equal parts a group's channels fall: groups of convolutions and normalisations."""
     counts = [1]
     for dependency, _ in group:
         layer = dependency.target.module
+        if isinstance(layer, nn.MultiheadAttention):
+            counts.append(layer.num_heads)  # every head loses as many
+            continue
         if isinstance(layer, CONVOLUTIONS) and layer.groups == layer.out_channels:
             continue  # depthwise: every channel is a part of its own and follows the layer before
         pruner = graph.get_pruner_of_module(layer)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lifecycle.core.errors import UsageError, suggest
 
@@ -13,8 +14,23 @@ if TYPE_CHECKING:
     from torch_pruning.dependency import Group
 
 # Takes torch-pruning's group of layers that lose the same channels together; gives one score a channel,
-# least important lowest, comparable between groups.
-Importance = Callable[["Group"], Tensor]
+# least important lowest, comparable between groups; None leaves the group as it is.
+Importance = Callable[["Group"], Tensor | None]
+# What a criterion looks at besides weights; `lifecycle.compress.evidence` gathers it.
+Evidence = Literal["gradients", "squared gradients", "activations"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """A way to rank channels.
+
+    Attributes:
+        make: Makes the scoring function.
+        evidence: What it needs to have been gathered on data; None for weights alone.
+    """
+
+    make: Callable[[], Importance]
+    evidence: Evidence | None = None
 
 
 def _magnitude() -> Importance:
@@ -22,6 +38,20 @@ def _magnitude() -> Importance:
     from torch_pruning.pruner.importance import GroupMagnitudeImportance
 
     return GroupMagnitudeImportance(p=2)  # type: ignore[no-any-return]
+
+
+def _magnitude_l1() -> Importance:
+    """L1 norm in place of L2 (Li et al. 2017)."""
+    from torch_pruning.pruner.importance import GroupMagnitudeImportance
+
+    return GroupMagnitudeImportance(p=1)  # type: ignore[no-any-return]
+
+
+def _bn_scale() -> Importance:
+    """Size of a channel's batch-normalisation factor (network slimming, Liu et al. 2017)."""
+    from torch_pruning.pruner.importance import BNScaleImportance
+
+    return BNScaleImportance()  # type: ignore[no-any-return]
 
 
 def _lamp() -> Importance:
@@ -38,6 +68,27 @@ def _fpgm() -> Importance:
     return FPGMImportance(p=2)  # type: ignore[no-any-return]
 
 
+def _taylor() -> Importance:
+    """What removing a channel does to the loss, to first order (Molchanov et al. 2019)."""
+    from torch_pruning.pruner.importance import GroupTaylorImportance
+
+    return GroupTaylorImportance()  # type: ignore[no-any-return]
+
+
+def _hessian() -> Importance:
+    """To second order, with squared gradients for the Hessian's diagonal (LeCun et al. 1989)."""
+    from torch_pruning.pruner.importance import GroupHessianImportance
+
+    return GroupHessianImportance()  # type: ignore[no-any-return]
+
+
+def _activation() -> Importance:
+    """Mean absolute value of what the next layers read of a channel (Hu et al. 2016)."""
+    from torch_pruning.pruner.importance import ActivationImportance
+
+    return ActivationImportance()  # type: ignore[no-any-return]
+
+
 def _random() -> Importance:
     """Uniform scores: the baseline that a criterion has to beat."""
     from torch_pruning.pruner.importance import RandomImportance
@@ -45,20 +96,47 @@ def _random() -> Importance:
     return RandomImportance()  # type: ignore[no-any-return]
 
 
-IMPORTANCE: dict[str, Callable[[], Importance]] = {
-    "magnitude": _magnitude,
-    "lamp": _lamp,
-    "fpgm": _fpgm,
-    "random": _random,
+IMPORTANCE: dict[str, Criterion] = {
+    "magnitude": Criterion(make=_magnitude),
+    "magnitude_l1": Criterion(make=_magnitude_l1),
+    "bn_scale": Criterion(make=_bn_scale),
+    "lamp": Criterion(make=_lamp),
+    "fpgm": Criterion(make=_fpgm),
+    "taylor": Criterion(make=_taylor, evidence="gradients"),
+    "hessian": Criterion(make=_hessian, evidence="squared gradients"),
+    "activation": Criterion(make=_activation, evidence="activations"),
+    "random": Criterion(make=_random),
 }
 
 
-def importance_named(name: str) -> Importance:
-    """Make a criterion.
+def importance_named(name: str) -> Criterion:
+    """A criterion.
 
     Raises:
         UsageError: there is none of that name.
     """
     if name not in IMPORTANCE:
         raise UsageError(f"no importance is called '{name}': {suggest(name, IMPORTANCE)}")
-    return IMPORTANCE[name]()
+    return IMPORTANCE[name]
+
+
+def name_of(importance: str | Importance) -> str:
+    """What the recipe calls a criterion: its name, or that of the user's function."""
+    if isinstance(importance, str):
+        return importance
+    return f"function {getattr(importance, '__qualname__', type(importance).__qualname__)}"
+
+
+def no_scores(module: nn.Module, importance: str | Importance) -> UsageError:
+    """The error of a criterion that finds nothing to score."""
+    hint = (
+        "bn_scale needs batch normalisation: try magnitude"
+        if importance == "bn_scale"
+        else (
+            "layers in `ignore`, those that make outputs and attentions whose heads cannot be told apart stay"
+        )
+    )
+    return UsageError(
+        f"importance '{name_of(importance)}' finds no channels of {type(module).__name__} that may go",
+        hint=hint,
+    )

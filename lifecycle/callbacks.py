@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from lifecycle.core.names import also_named
 
 if TYPE_CHECKING:
-    from lifecycle.compress.callbacks import QuantizationAwareTraining, StructuredPruning
+    from lifecycle.compress.batch_norm_sparsity import BatchNormSparsity
+    from lifecycle.compress.callbacks import QuantizationAwareTraining
+    from lifecycle.compress.distillation import Distillation
+    from lifecycle.compress.model_pruning import ModelPruning
+    from lifecycle.compress.structured_pruning import StructuredPruning
     from lifecycle.train.callbacks import (
         BackboneFinetuning,
         BaseFinetuning,
@@ -42,10 +46,12 @@ __all__ = [
     "BackboneFinetuning",
     "BaseFinetuning",
     "BasePredictionWriter",
+    "BatchNormSparsity",
     "BatchSizeFinder",
     "Callback",
     "Checkpoint",
     "DeviceStatsMonitor",
+    "Distillation",
     "EMAWeightAveraging",
     "EarlyStopping",
     "EarlyStoppingReason",
@@ -54,6 +60,7 @@ __all__ = [
     "LearningRateFinder",
     "LearningRateMonitor",
     "ModelCheckpoint",
+    "ModelPruning",
     "ModelSummary",
     "OnExceptionCheckpoint",
     "ProgressBar",
@@ -69,7 +76,13 @@ __all__ = [
     "WeightAveraging",
 ]
 
-_OF_COMPRESSION = {"QuantizationAwareTraining", "StructuredPruning"}
+_OF_COMPRESSION = {
+    "BatchNormSparsity": "lifecycle.compress.batch_norm_sparsity",
+    "Distillation": "lifecycle.compress.distillation",
+    "ModelPruning": "lifecycle.compress.model_pruning",
+    "QuantizationAwareTraining": "lifecycle.compress.callbacks",
+    "StructuredPruning": "lifecycle.compress.structured_pruning",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -77,8 +90,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(
             f"module 'lifecycle.callbacks' has no attribute '{name}'; it offers: {', '.join(__all__)}"
         )
-    home = "lifecycle.compress.callbacks" if name in _OF_COMPRESSION else "lifecycle.train.callbacks"
-    return getattr(import_module(home), name)
+    return getattr(import_module(_OF_COMPRESSION.get(name, "lifecycle.train.callbacks")), name)
 
 
 def __dir__() -> list[str]:
@@ -106,6 +118,7 @@ also_named(
         "progress.progress_bar",
         "progress.rich_progress",
         "progress.tqdm_progress",
+        "pruning",
         "rich_model_summary",
         "stochastic_weight_avg",
         "throughput_monitor",

@@ -138,7 +138,7 @@ def _checkpoint(bundle: Artifact, file: Path) -> Artifact:
 
 def _draw(found: Benchmark, path: Path) -> None:
     from lifecycle.core.canonical import write_whole
-    from lifecycle.report.plot import Bar, bars_svg
+    from lifecycle.report.intervals import Bar, intervals_svg
 
     bars = [
         Bar(
@@ -150,5 +150,5 @@ def _draw(found: Benchmark, path: Path) -> None:
         )
         for row in found.rows
     ]
-    write_whole(path, bars_svg("Median latency with its 95 % interval", "ms", bars).encode())
+    write_whole(path, intervals_svg("Median latency with its 95 % interval", "ms", bars).encode())
     print_note(f"plot: {path}")

@@ -30,6 +30,9 @@ from lifecycle.core.errors import LifecycleError, suggest
 
 VERBS = {
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
+    "prune": "Train and prune, as a pipeline file says.",
+    "compress": "Train, prune and quantize; or search over ways to.",
+    "sensitivity": "Show which layers hurt when they alone are pruned or quantized.",
     "export": "Write files proven equal to the module, or show what a file says of itself.",
     "benchmark": "Compare bundles, formats and thread counts on this machine.",
     "promote": "Make a registered version the champion, if its gates hold.",

@@ -89,6 +89,11 @@ def _stage_names(config: Config) -> list[str]:
                 raise UsageError(f"{config.origin(('stages',))}: 'stages' names '{name}' twice")
             if name not in known:
                 raise UsageError(f"{config.origin(('stages',))}: no stage '{name}': {suggest(name, known)}")
+        if {"prune", "quantize"} <= {*names} and names.index("quantize") < names.index("prune"):
+            raise UsageError(
+                f"{config.origin(('stages',))}: 'stages' quantizes before it prunes: what is prepared for "
+                "quantization cannot be pruned; the order is prune, quantize"
+            )
         return names
     names = [
         name for name in ORDER if name in config.tree or (name == "evaluate" and "export" in config.tree)

@@ -1,29 +1,44 @@
-"""Prune: a checkpoint in, one with fewer channels out."""
+"""Prune: a checkpoint in, one with fewer channels out, as small as asked for or as the budget allows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
+from lifecycle.compress.options import DistillationOptions, ImportanceName
+from lifecycle.compress.rollback import refusal, search_in_budget
+from lifecycle.compress.target import Target
 from lifecycle.core.artifact import Artifact
-from lifecycle.core.errors import UsageError
+from lifecycle.core.canonical import JSON
+from lifecycle.core.config import convert
+from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_fine_tuning, fit, measure, require_budget, set_learning_rate
+from lifecycle.stages.fitting import check_fine_tuning, set_learning_rate
+from lifecycle.stages.held_out import check_held_out
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prune(Stage):
-    """Remove channels down to a target, then fine-tune.
+    """Remove channels down to a target, then fine-tune; what breaks the budget is undone and tried smaller.
 
     Attributes:
-        macs: Multiply-accumulates that may remain, as a fraction of the checkpoint's.
+        macs: Multiply-accumulates that may remain, as a fraction of the checkpoint's: one of these four.
+        params: Parameters that may remain, as a fraction.
+        channels: Channels that may remain, as a fraction.
+        latency_ms: Latency of the ONNX file that may remain: batch 1, one thread.
         importance: How channels are ranked.
+        scope: Rank the channels of all layers together, or take the same part of each.
         round_to: Keep channel counts multiples of this where the target allows.
         ignore: Names or patterns of modules whose layers keep their channels.
-        epochs: Of fine-tuning.
+        steps: In how many parts to go, each fine-tuned and measured.
+        tries: How many attempts may break the budget before the best that held is taken.
+        distill: Let the dense model teach: true, or options of `Distillation`.
+        sparse_epochs: Train with `BatchNormSparsity` for so long first.
+        sparsity: Its strength.
+        epochs: Of fine-tuning, in each part.
         lr: The learning rate of fine-tuning; by default that of training.
         trainer: Arguments of `lifecycle.Trainer` for it; what is not set is as in training.
     """
@@ -31,48 +46,99 @@ class Prune(Stage):
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint",)
     produces: ClassVar[str] = "checkpoint"
 
-    macs: float
-    importance: Literal["magnitude", "lamp", "fpgm", "random"] = "magnitude"
+    macs: float | None = None
+    params: float | None = None
+    channels: float | None = None
+    latency_ms: float | None = None
+    importance: ImportanceName = "magnitude"
+    scope: Literal["global", "local"] = "global"
     round_to: int = 8
     ignore: tuple[str, ...] = ()
+    steps: int = 1
+    tries: int = 4
+    distill: bool | Mapping[str, object] = False
+    sparse_epochs: int = 0
+    sparsity: float = 1e-3
     epochs: int = 5
     lr: float | None = None
     trainer: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 < self.macs < 1:
-            raise UsageError(f"macs is {self.macs}; expected a fraction between 0 and 1")
-        if self.round_to < 1:
-            raise UsageError(f"round_to is {self.round_to}; expected at least 1")
+        self.target  # noqa: B018  # says what is wrong with it
+        for name, least in (("round_to", 1), ("steps", 1), ("tries", 1), ("sparse_epochs", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected at least {least}")
+        if self.sparsity <= 0:
+            raise UsageError(f"sparsity is {self.sparsity}; expected a number above 0")
+        self.distillation()
         check_fine_tuning(self.trainer, self.epochs, self.lr)
 
+    @property
+    def target(self) -> Target:
+        """How small to get."""
+        return Target(macs=self.macs, params=self.params, channels=self.channels, latency_ms=self.latency_ms)
+
+    def distillation(self) -> DistillationOptions | None:
+        """How the dense model teaches; None for not at all.
+
+        Raises:
+            UsageError: an option that there is not, or a wrong value.
+        """
+        if isinstance(self.distill, bool):
+            return DistillationOptions() if self.distill else None
+        types = {each.name: each.type for each in fields(DistillationOptions)}
+        for name in self.distill:
+            if name not in types:
+                raise UsageError(f"unknown key 'distill.{name}': {suggest(name, types)}")
+        found = convert(DistillationOptions, cast("JSON", dict(self.distill)), "distill")
+        return cast("DistillationOptions", found)
+
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
-        """Prune in the trainer's set-up, fine-tune, keep the best epoch."""
-        from lifecycle.compress.callbacks import StructuredPruning
-        from lifecycle.compress.cost import count_cost
+        """Prune in the trainer's set-up, fine-tune, keep the best epoch of the best attempt."""
+        from lifecycle.stages.pruning import Pruning
         from lifecycle.train.artifact import open_checkpoint, read_recipe, write_checkpoint
-        from lifecycle.train.describe import example_inputs
 
         parent = given["checkpoint"]
+        baseline = context.baseline or parent
+        check_held_out(context, baseline.numbers())
         module = open_checkpoint(parent, training=True)
         set_learning_rate(module, self.lr)
-        pruning = StructuredPruning(
-            macs=self.macs,
-            importance=self.importance,
-            round_to=self.round_to,
-            ignore=self.ignore,
-            seed=context.seed,
+        work = Pruning(
+            parent=module,
+            baseline=baseline,
+            target=self.target,
+            options={
+                "importance": self.importance,
+                "scope": self.scope,
+                "round_to": self.round_to,
+                "ignore": self.ignore,
+                "seed": context.seed,
+            },
+            trainer=check_fine_tuning(self.trainer, self.epochs, self.lr),
+            distill=self.distillation(),
+            context=context,
+            folder=scratch(into),
         )
-        options = check_fine_tuning(self.trainer, self.epochs, self.lr)
-        fit(module, context, options, title="prune", folder=scratch(into), callbacks=[pruning])
-        assert pruning.edit is not None
-        metrics = measure(module, context) | asdict(count_cost(module, example_inputs(module)))
-        require_budget(context, metrics, "prune")
+        if self.sparse_epochs:
+            work.sparsify(self.sparse_epochs, self.sparsity)
+        values = self.target.steps(self.steps, work.start)
+        best, made = search_in_budget(work.attempt, values, start=work.greatest, tries=self.tries)
+        if best is None:
+            raise refusal(
+                made,
+                "prune: no model within the budget was found; the parent stays as it is",
+                hint="Give it more epochs, distill: true, more tries, or change `budget:`.",
+            )
+        if best.value > self.target.value:
+            context.progress.note(
+                f"  {self.target.name} {self.target.value:g} breaks the budget: kept {best.achieved:.4g}"
+            )
+        tried: JSON = [each.to_json() for each in made]
         return write_checkpoint(
-            module,
+            best.result.module,
             into,
             project=context.project,
-            edits=[*read_recipe(parent).edits, pruning.edit.to_json()],
+            edits=[*read_recipe(parent).edits, *best.result.edits],
             parent=parent,
-            facts=facts_of(self, context, metrics, [context.budget.metric or ""]),
+            facts=facts_of(self, context, best.measured, [context.budget.metric or ""], tried=tried),
         )

@@ -11,6 +11,7 @@ from lifecycle.core.artifact import Artifact
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
 from lifecycle.stages.fitting import check_trainer, fit, measure
+from lifecycle.stages.held_out import check_validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Train(Stage):
         from lifecycle.train.seeding import seed_everything
 
         project = context.project
+        check_validation(context)
         seed_everything(context.seed)
         module = make_module(project.model, project.model_args, project.root)
         signature_of(module)  # a module that does not say what it takes is told so before it is trained

@@ -126,12 +126,15 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         ),
         (
             HEAD + "prune:\n  macs: 0.5\n  epoch: 3\n",
-            "pipeline.yaml:6: unknown key 'prune.epoch': did you mean 'epochs'? Allowed: epochs, ",
+            "pipeline.yaml:6: unknown key 'prune.epoch': did you mean 'epochs'? Allowed: channels, ",
         ),
-        (HEAD + "prune: {}\n", "pipeline.yaml:4: 'prune' lacks 'macs', which has no default"),
+        (
+            HEAD + "prune: {}\n",
+            "pipeline.yaml:4: 'prune': expected one target of macs, params, channels, latency_ms; got none",
+        ),
         (
             HEAD + "prune: {macs: 2}\n",
-            "pipeline.yaml:4: 'prune': macs is 2.0; expected a fraction between 0 and 1",
+            "pipeline.yaml:4: 'prune': macs: expected a fraction between 0 and 1",
         ),
         (
             HEAD + "prune: {macs: much}\n",
@@ -229,3 +232,9 @@ def test_a_wrong_override_is_told_as_such(root: Path) -> None:
         "command line 'prune.macs=much': 'prune.macs' is 'much'"
     )
     assert refusal(root, FULL, "prun.macs=0.5").startswith("command line 'prun.macs=0.5': unknown key 'prun'")
+
+
+def test_quantizing_before_pruning_is_refused_with_the_right_order(root: Path) -> None:
+    stages = "train:\nquantize:\nprune: {macs: 0.5}\nstages: [train, quantize, prune]\n"
+    refused = refusal(root, HEAD + stages)
+    assert "quantizes before it prunes" in refused and refused.endswith("the order is prune, quantize")

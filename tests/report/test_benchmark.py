@@ -13,7 +13,7 @@ from lifecycle.export.benchmark import Latency
 from lifecycle.export.formats import load_format
 from lifecycle.export.probe import Start
 from lifecycle.report.benchmark import Benchmark, Candidate, Measured, Options
-from lifecycle.report.plot import Bar, bars_svg
+from lifecycle.report.intervals import Bar, intervals_svg
 
 START = Start(load_ms=1, first_ms=2, peak_mb=30, added_mb=4)
 
@@ -83,6 +83,6 @@ def test_a_plot_escapes_names_and_marks_the_chosen() -> None:
         Bar(label="a<b", value=2, low=1, high=3, chosen=True),
         Bar(label="c", value=4, low=3.5, high=5),
     ]
-    svg = bars_svg("T & U", "ms", bars)
+    svg = intervals_svg("T & U", "ms", bars)
     assert "a&lt;b" in svg and "T &amp; U" in svg
-    assert svg.count("#2a7f62") == 1 and svg == bars_svg("T & U", "ms", bars)
+    assert svg.count("#2a7f62") == 1 and svg == intervals_svg("T & U", "ms", bars)

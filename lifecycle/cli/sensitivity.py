@@ -1,0 +1,53 @@
+"""``lifecycle sensitivity``: which layers hurt, as table and plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.outcomes import read
+from lifecycle.cli.output import print_json, print_note, print_table
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--change", type=click.Choice(["prune", "quantize"]), default="prune", show_default=True)
+@click.option("--keep", type=float, default=0.5, show_default=True, help="Channels that a layer keeps.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write the plot to an SVG file."
+)
+@workspace_option
+@json_option
+def sensitivity(
+    file: Path,
+    overrides: tuple[str, ...],
+    change: str,
+    keep: float,
+    plot: Path | None,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Change one layer after another of the trained model in FILE, and measure what that alone costs.
+
+    The metric is the budget's, on the validation split; nothing is fine-tuned in between.
+    """
+    pipeline, place = read(file, overrides, workspace)
+    from lifecycle.core.canonical import write_whole
+    from lifecycle.report.plot import bars_svg
+    from lifecycle.sensitivity import layer_effects
+
+    effects = layer_effects(pipeline, place, change=change, keep=keep)  # type: ignore[arg-type]
+    metric = pipeline.budget.metric or ""
+    if plot is not None:
+        what = f"pruned to {keep:g}" if change == "prune" else "rounded to INT8"
+        title = f"{metric} lost when one layer is {what}"
+        write_whole(plot, bars_svg(title, [(each.layer, each.drop) for each in effects]).encode())
+        print_note(f"The plot is in {plot}.")
+    if as_json:
+        print_json([each.to_json() for each in effects])
+        return
+    rows = [[e.layer, f"{e.metric:.4f}", f"{e.drop:+.4f}", f"{e.macs:.3f}"] for e in effects]
+    print_table(f"One layer changed: {change}", ("layer", metric, "lost", "MACs"), rows)
