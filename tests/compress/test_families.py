@@ -53,6 +53,7 @@ from lifecycle.callbacks import QuantizationAwareTraining
 from lifecycle.compress.quantizer import convert_quantized
 from lifecycle.core.artifact import open_artifact
 from lifecycle.export.network import Network
+from lifecycle.export.settings import RunSettings
 from lifecycle.export.to_onnx import open_onnx, write_onnx
 from lifecycle.train.artifact import open_checkpoint
 from lifecycle.train.describe import arrays, example_inputs, signature_of
@@ -78,7 +79,7 @@ for name in json.loads(sys.argv[2]):
     signature = signature_of(module)
     network = Network(converted, signature, arrays(signature, example_inputs(module)))
     write_onnx(network, folder / "model.onnx")
-    got = torch.from_numpy(open_onnx(folder / "model.onnx", signature, 1)({signature.inputs[0].name: saved["images"].numpy()})[0])
+    got = torch.from_numpy(open_onnx(folder / "model.onnx", signature, RunSettings())({signature.inputs[0].name: saved["images"].numpy()})[0])
     found[name] = {"same": same, "off": float((got - wanted).abs().max()), "range": float(wanted.max() - wanted.min())}
 print(json.dumps(found))
 """
