@@ -103,12 +103,8 @@ def write_mlflow_model(bundle: Artifact, evaluation: Artifact, into: Path) -> No
     signature = Signature.from_json(bundle.read_json("signature.json"))
 
     generator = np.random.default_rng(0)
-    example = {
-        spec.name: spec.random(
-            generator, **{a: signature.axes.get(a, (1, 1))[0] for a in spec.shape if isinstance(a, str)}
-        )
-        for spec in signature.inputs
-    }
+    sizes = signature.sizes(1)
+    example = {spec.name: spec.random(generator, **sizes) for spec in signature.inputs}
     mlflow.onnx.save_model(
         onnx.load(str(bundle.file("model.onnx"))),
         str(into),

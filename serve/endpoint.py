@@ -56,14 +56,14 @@ def open_endpoint(bundle: Path, *, name: str, version: str, threads: int) -> End
 def _warm_up(model: Model, bundle: Path) -> None:
     """One sample through the network, so that the first client waits for no allocation.
 
-    Only where the leading axis is the one dynamic axis: what sizes make sense on others is not known here.
+    Only where limits say which sizes make sense on dynamic axes beside the leading one.
     """
-    inputs = model.signature.inputs
-    if any(isinstance(axis, str) for spec in inputs for axis in spec.shape[1:]):
+    signature = model.signature
+    inner = {axis for spec in signature.inputs for axis in spec.shape[1:] if isinstance(axis, str)}
+    if inner - set(signature.axes):
         return
-    generator = np.random.default_rng(0)
-    batch = {axis: 1 for spec in inputs for axis in spec.shape[:1] if isinstance(axis, str)}
+    generator, sizes = np.random.default_rng(0), signature.sizes(1)
     try:
-        model.run({spec.name: spec.random(generator, **batch) for spec in inputs})
+        model.run({spec.name: spec.random(generator, **sizes) for spec in signature.inputs})
     except LifecycleError as error:
         raise ArtifactError(f"{bundle}: the model cannot be run: {error.message}") from error

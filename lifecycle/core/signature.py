@@ -117,6 +117,16 @@ class Signature:
             dict.fromkeys(axis for spec in self.inputs for axis in spec.shape if isinstance(axis, str))
         )
 
+    def sizes(self, size: int) -> dict[str, int]:
+        """That size for every dynamic axis of the inputs, or the nearest that its limits allow.
+
+        >>> spec = TensorSpec(name="ids", dtype="int64", shape=("batch", "length"))
+        >>> Signature(inputs=(spec,), outputs=(), axes={"length": (2, 8)}).sizes(16)
+        {'batch': 16, 'length': 8}
+        """
+        limits = {axis: self.axes.get(axis, (size, size)) for axis in self.dynamic_axes()}
+        return {axis: min(max(size, low), high) for axis, (low, high) in limits.items()}
+
     def check(self, arrays: Mapping[str, Array]) -> None:
         """Raise `UsageError` unless `arrays` are just the declared inputs, their dynamic axes agreeing."""
         names = [spec.name for spec in self.inputs]

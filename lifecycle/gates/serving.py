@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -55,20 +55,22 @@ class FiniteOutputs:
 def _inputs_to_try(signature: Signature) -> Iterator[tuple[str, dict[str, Array]]]:
     generator = np.random.default_rng(0)
     for size in _SIZES:
-        axes = {axis: size for spec in signature.inputs for axis in spec.shape if isinstance(axis, str)}
+        sizes = signature.sizes(size)
         yield (
             f"random inputs of batch {size}",
-            {spec.name: spec.random(generator, **axes) for spec in signature.inputs},
+            {spec.name: spec.random(generator, **sizes) for spec in signature.inputs},
         )
+    sizes = signature.sizes(1)
     for name, end in (("least", 0), ("greatest", 1)):
         yield (
             f"inputs of the {name} values",
-            {spec.name: _filled(spec, (spec.range or (0.0, 1.0))[end]) for spec in signature.inputs},
+            {spec.name: _filled(spec, (spec.range or (0.0, 1.0))[end], sizes) for spec in signature.inputs},
         )
 
 
-def _filled(spec: TensorSpec, value: float) -> Array:
-    return np.full(tuple(1 if isinstance(axis, str) else axis for axis in spec.shape), value, spec.dtype)
+def _filled(spec: TensorSpec, value: float, sizes: Mapping[str, int]) -> Array:
+    shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
+    return np.full(shape, value, spec.dtype)
 
 
 def _inputs(old: Iterable[TensorSpec], new: Iterable[TensorSpec]) -> list[Row]:

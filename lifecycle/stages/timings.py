@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from torch import nn
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
+from lifecycle.core.cores import available_cores
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.benchmark import measure_latency
 from lifecycle.export.network import threads as torch_threads
@@ -72,7 +72,7 @@ def latencies(
         inputs = random_inputs(signature, batch)
         if COMPILED in modules and (problem := _problem(modules[COMPILED], signature, inputs)):
             del modules[COMPILED]
-        for count in sorted({1, cores()}):
+        for count in sorted({1, available_cores()}):
             runs = {name: _eager(module, signature, inputs) for name, module in modules.items()}
             for name, bundle in bundles.items():
                 model = open_model(bundle, "onnx", threads=count)
@@ -80,7 +80,13 @@ def latencies(
             with torch_threads(count):
                 measured = measure_latency(runs, calls=calls, warm_up=5)
             found += [
-                Timing(form=name, batch=batch, threads=count, **asdict(latency))
+                Timing(
+                    form=name,
+                    batch=batch,
+                    threads=count,
+                    median_ms=latency.median_ms,
+                    p95_ms=latency.p95_ms,
+                )
                 for name, latency in measured.items()
             ]
     return found, problem
@@ -98,17 +104,10 @@ def slower(timings: Sequence[Timing]) -> list[str]:
 
 
 def random_inputs(signature: Signature, batch: int) -> dict[str, Array]:
-    """A batch of random values in the signature's ranges; every free axis has that many."""
+    """A batch of random values in the signature's ranges; free axes have that many, or as their limits say."""
     generator = np.random.default_rng(0)
-    return {
-        spec.name: spec.random(generator, **{axis: batch for axis in spec.shape if isinstance(axis, str)})
-        for spec in signature.inputs
-    }
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    sizes = signature.sizes(batch)
+    return {spec.name: spec.random(generator, **sizes) for spec in signature.inputs}
 
 
 def _free(signature: Signature) -> bool:
