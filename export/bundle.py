@@ -12,7 +12,7 @@ from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import ArtifactError, LifecycleError, RefusedError, UsageError, suggest
 from lifecycle.core.signature import Array, Signature
-from lifecycle.export.batches import pick
+from lifecycle.export.batches import check_samples, example
 from lifecycle.export.comparison import Comparison, summary
 from lifecycle.export.formats import Format, Written, load_format
 from lifecycle.export.integers import holds_integer_weights
@@ -66,13 +66,12 @@ def write_bundle(
     """
     chosen = _formats(formats)
     _check_precision(module, precision)
-    signature.check(samples)
+    check_samples(signature, samples)
     postprocess = getattr(module, "postprocess", None) or getattr(reference, "postprocess", None)
-    # Two samples to trace with: exporters take an axis of size one for a fixed one.
-    example = pick(signature, samples, [0, -1])
-    network = Network(module, signature, example, postprocess=postprocess)
+    traced = example(signature, samples)
+    network = Network(module, signature, traced, postprocess=postprocess)
     network.parent = parent.digest if parent else None
-    right = Network(reference or module, signature, example, postprocess=postprocess)
+    right = Network(reference or module, signature, traced, postprocess=postprocess)
     answers = Reference(right, samples)
     try:
         with Draft(into) as draft:

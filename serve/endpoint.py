@@ -62,7 +62,9 @@ def _warm_up(model: Model, bundle: Path) -> None:
     if any(isinstance(axis, str) for spec in inputs for axis in spec.shape[1:]):
         return
     generator = np.random.default_rng(0)
-    batch = {axis: 1 for spec in inputs for axis in spec.shape[:1] if isinstance(axis, str)}
+    least = model.signature.axes
+    leading = (axis for spec in inputs for axis in spec.shape[:1] if isinstance(axis, str))
+    batch = {axis: least.get(axis, (1, 1))[0] for axis in leading}
     try:
         model.run({spec.name: spec.random(generator, **batch) for spec in inputs})
     except LifecycleError as error:
