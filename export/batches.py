@@ -158,16 +158,16 @@ def _batch(
 
 def _values(spec: TensorSpec, data: str, sizes: Mapping[str, int], generator: np.random.Generator) -> Array:
     if data == "random":
-        return spec.random(generator, **sizes)
+        return replace(spec, range=_limits(spec)).random(generator, **sizes)
     shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
     return np.full(shape, _edge(spec, data), dtype=spec.dtype)
 
 
 def _edge(spec: TensorSpec, edge: str) -> float | None:
     """The value of an edge; None where it is no value of this input."""
-    low, high = spec.range or (0.0, 1.0)
+    low, high = _limits(spec)
     if edge == "zeros":
-        return 0.0 if spec.range is None or low <= 0 <= high else None
+        return 0.0 if low <= 0 <= high else None
     return low if edge == "lowest" else high
 
 
@@ -188,3 +188,8 @@ def random_inputs(signature: Signature, samples: int) -> dict[str, Array]:
 def _middling(signature: Signature, axis: str) -> int:
     low, high = signature.axes.get(axis, (1, 32))
     return max(low, high // 2)
+
+
+def _limits(spec: TensorSpec) -> tuple[float, float]:
+    """The range of an input; where it is unknown, all bytes, or zero to one."""
+    return spec.range or ((0.0, 255.0) if spec.dtype == "uint8" else (0.0, 1.0))

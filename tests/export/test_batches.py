@@ -85,3 +85,10 @@ def test_samples_are_a_pool_whatever_the_limits_of_a_batch() -> None:
     assert len(random_inputs(limited, 64)["image"]) == 5
     with pytest.raises(UsageError, match="expected uint8, got float32"):
         check_samples(limited, {"image": images(40)["image"].astype("float32")})
+
+
+def test_bytes_of_unknown_range_are_bytes() -> None:
+    unknown = replace(DIGITS, inputs=(replace(DIGITS.inputs[0], range=None),))
+    found = {batch.data: batch.inputs["image"] for batch in batches(unknown, images(2))}
+    assert (found["random"].min(), found["random"].max()) == (0, 255)
+    assert found["highest"].min() == 255
