@@ -15,12 +15,12 @@ from lifecycle.core.signature import Array, Signature
 from lifecycle.export.batches import check_samples, example
 from lifecycle.export.comparison import Comparison, summary
 from lifecycle.export.formats import Format, Written, load_format
-from lifecycle.export.integers import holds_integer_weights
+from lifecycle.export.integers import precision_of
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference
 from lifecycle.export.runtime import SIGNATURE, open_file
 from lifecycle.export.settings import WriteSettings
-from lifecycle.export.tolerance import FLOAT, INTEGER_KERNELS, INTEGERS_AS_WRITTEN, Precision, Tolerance
+from lifecycle.export.tolerance import FLOAT, HALF, INTEGER_KERNELS, INTEGERS_AS_WRITTEN, Precision, Tolerance
 
 PARITY = "parity.json"
 _DEFAULT = WriteSettings()
@@ -161,7 +161,11 @@ def _ways(format: Format, precision: Precision) -> list[tuple[str, bool, Toleran
     A file is right by itself, not by what one runtime makes of it: ONNX Runtime takes a dropout that was
     left on out of the graph.
     """
-    written, run = (FLOAT, FLOAT) if precision == "float32" else (INTEGERS_AS_WRITTEN, INTEGER_KERNELS)
+    written, run = {
+        "float32": (FLOAT, FLOAT),
+        "float16": (HALF, HALF),
+        "int8": (INTEGERS_AS_WRITTEN, INTEGER_KERNELS),
+    }[precision]
     if format.open_as_written is None:
         return [("as run", False, written)]
     return [("as written", True, written), ("as run", False, run)]
@@ -186,7 +190,7 @@ def _formats(names: Sequence[str]) -> list[Format]:
 def _check_precision(module: nn.Module, precision: Precision) -> None:
     if precision not in get_args(Precision):
         raise UsageError(f"no precision is called '{precision}': {suggest(precision, get_args(Precision))}")
-    holds = "int8" if holds_integer_weights(module) else "float32"
+    holds = precision_of(module)
     if holds != precision:
         raise UsageError(
             f"{type(module).__name__} has {holds} weights, but is to be exported as {precision}",
