@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -47,9 +47,9 @@ def batches(signature: Signature, samples: Mapping[str, Array]) -> Iterator[Batc
     axis = batch_axis(signature)
     count = lengths.get(axis, 0) if axis else 0
     sizes = _sizes(signature, axis, LARGEST_BATCH) if axis else (_fixed(signature, samples),)
-    for size in sorted({min(size, count) for size in sizes}) if axis else sizes:
-        yield _of_samples(signature, samples, {axis: size} if axis else {})
-    few = min(2, sizes[-1])
+    for size in sorted({max(sizes[0], min(size, count)) for size in sizes}) if axis else sizes:
+        yield _of_samples(signature, _enough(signature, samples, size), {axis: size} if axis else {})
+    few = max(sizes[0], min(2, sizes[-1]))
     varied: list[tuple[str | None, int]] = [(axis, size) for size in sizes]
     varied += [
         (other, size)
@@ -61,11 +61,27 @@ def batches(signature: Signature, samples: Mapping[str, Array]) -> Iterator[Batc
     for other, size in varied:
         changed = base | ({other: size} if other else {})
         if other not in (axis, None) and size < lengths[str(other)]:
-            yield _of_samples(signature, samples, {str(other): size} | ({axis: few} if axis else {}))
+            enough = _enough(signature, samples, few)
+            yield _of_samples(signature, enough, {str(other): size} | ({axis: few} if axis else {}))
         yield _made(signature, "random", changed, sizes[0], axis)
     for edge in EDGES:
         if all(_edge(spec, edge) is not None for spec in signature.inputs):
             yield _made(signature, edge, base, sizes[0], axis)
+
+
+def check_samples(signature: Signature, samples: Mapping[str, Array]) -> None:
+    """Raise `UsageError` unless samples are as declared; of the batch axis there may be any number."""
+    axis = batch_axis(signature)
+    limits = {name: limits for name, limits in signature.axes.items() if name != axis}
+    replace(signature, axes=limits).check(samples)
+
+
+def example(signature: Signature, samples: Mapping[str, Array]) -> dict[str, Array]:
+    """What to trace with: two samples, since exporters take an axis of size one for a fixed one, or more."""
+    axis = batch_axis(signature)
+    low, _ = signature.axes.get(axis or "", (2, 2))
+    enough = _enough(signature, samples, low) if axis else samples
+    return pick(signature, enough, [*range(max(low - 1, 1)), -1])
 
 
 def batch_axis(signature: Signature) -> str | None:
@@ -92,6 +108,15 @@ def cut(signature: Signature, samples: Mapping[str, Array], sizes: Mapping[str, 
         ends = (sizes.get(axis) if isinstance(axis, str) else None for axis in spec.shape)
         found[spec.name] = samples[spec.name][tuple(slice(end) for end in ends)]
     return found
+
+
+def _enough(signature: Signature, samples: Mapping[str, Array], size: int) -> Mapping[str, Array]:
+    """The samples, from the beginning again where there are fewer than `size`."""
+    axis = batch_axis(signature)
+    count = _lengths(signature, samples).get(axis, 0) if axis else 0
+    if not 0 < count < size:
+        return samples
+    return pick(signature, samples, [index % count for index in range(size)])
 
 
 def _sizes(signature: Signature, axis: str, greatest: int) -> tuple[int, ...]:
@@ -133,28 +158,29 @@ def _batch(
 
 def _values(spec: TensorSpec, data: str, sizes: Mapping[str, int], generator: np.random.Generator) -> Array:
     if data == "random":
-        return spec.random(generator, **sizes)
+        return replace(spec, range=_limits(spec)).random(generator, **sizes)
     shape = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
     return np.full(shape, _edge(spec, data), dtype=spec.dtype)
 
 
 def _edge(spec: TensorSpec, edge: str) -> float | None:
     """The value of an edge; None where it is no value of this input."""
-    low, high = spec.range or (0.0, 1.0)
+    low, high = _limits(spec)
     if edge == "zeros":
-        return 0.0 if spec.range is None or low <= 0 <= high else None
+        return 0.0 if low <= 0 <= high else None
     return low if edge == "lowest" else high
 
 
 def random_inputs(signature: Signature, samples: int) -> dict[str, Array]:
-    """Random values in range: so many samples, other dynamic axes of a middling size.
+    """Random values in range: so many samples within the limits, other dynamic axes of a middling size.
 
     Middling is half of the greatest size, or 16 where the signature sets no limit.
     """
     batch = batch_axis(signature)
     sizes = {axis: _middling(signature, axis) for axis in signature.dynamic_axes()}
     if batch:
-        sizes[batch] = samples
+        low, high = signature.axes.get(batch, (samples, samples))
+        sizes[batch] = min(max(low, samples), high)
     generator = np.random.default_rng(SEED)
     return {spec.name: spec.random(generator, **sizes) for spec in signature.inputs}
 
@@ -162,3 +188,8 @@ def random_inputs(signature: Signature, samples: int) -> dict[str, Array]:
 def _middling(signature: Signature, axis: str) -> int:
     low, high = signature.axes.get(axis, (1, 32))
     return max(low, high // 2)
+
+
+def _limits(spec: TensorSpec) -> tuple[float, float]:
+    """The range of an input; where it is unknown, all bytes, or zero to one."""
+    return spec.range or ((0.0, 255.0) if spec.dtype == "uint8" else (0.0, 1.0))

@@ -12,10 +12,10 @@ from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import ArtifactError, LifecycleError, RefusedError, UsageError, suggest
 from lifecycle.core.signature import Array, Signature
-from lifecycle.export.batches import pick
+from lifecycle.export.batches import check_samples, example
 from lifecycle.export.comparison import Comparison, summary
 from lifecycle.export.formats import Format, Written, load_format
-from lifecycle.export.integers import holds_integer_weights
+from lifecycle.export.integers import precision_of
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference
 from lifecycle.export.quantize_file import EDITABLE, quantize_file
@@ -24,6 +24,7 @@ from lifecycle.export.settings import WriteSettings
 from lifecycle.export.tolerance import (
     EDITED_FILE,
     FLOAT,
+    HALF,
     INTEGER_KERNELS,
     INTEGERS_AS_WRITTEN,
     Precision,
@@ -78,13 +79,12 @@ def write_bundle(
     chosen = _formats(formats)
     _check_edits(chosen, file_edits)
     _check_precision(module, precision)
-    signature.check(samples)
+    check_samples(signature, samples)
     postprocess = getattr(module, "postprocess", None) or getattr(reference, "postprocess", None)
-    # Two samples to trace with: exporters take an axis of size one for a fixed one.
-    example = pick(signature, samples, [0, -1])
-    network = Network(module, signature, example, postprocess=postprocess)
+    traced = example(signature, samples)
+    network = Network(module, signature, traced, postprocess=postprocess)
     network.parent = parent.digest if parent else None
-    right = Network(reference or module, signature, example, postprocess=postprocess)
+    right = Network(reference or module, signature, traced, postprocess=postprocess)
     answers = Reference(right, samples)
     try:
         with Draft(into) as draft:
@@ -181,7 +181,11 @@ def _ways(format: Format, precision: Precision, edited: bool) -> list[tuple[str,
     """
     if edited:
         return [("quantized, as written", True, EDITED_FILE), ("quantized, as run", False, EDITED_FILE)]
-    written, run = (FLOAT, FLOAT) if precision == "float32" else (INTEGERS_AS_WRITTEN, INTEGER_KERNELS)
+    written, run = {
+        "float32": (FLOAT, FLOAT),
+        "float16": (HALF, HALF),
+        "int8": (INTEGERS_AS_WRITTEN, INTEGER_KERNELS),
+    }[precision]
     if format.open_as_written is None:
         return [("as run", False, written)]
     return [("as written", True, written), ("as run", False, run)]
@@ -215,7 +219,7 @@ def _check_edits(formats: Sequence[Format], edits: Sequence[Mapping[str, JSON]])
 def _check_precision(module: nn.Module, precision: Precision) -> None:
     if precision not in get_args(Precision):
         raise UsageError(f"no precision is called '{precision}': {suggest(precision, get_args(Precision))}")
-    holds = "int8" if holds_integer_weights(module) else "float32"
+    holds = precision_of(module)
     if holds != precision:
         raise UsageError(
             f"{type(module).__name__} has {holds} weights, but is to be exported as {precision}",

@@ -11,6 +11,9 @@ from lifecycle.core.canonical import JSON
 from lifecycle.export.batches import EDGES
 from lifecycle.export.tolerance import Tolerance
 
+SHARE = 0.01
+"""Shares of integer outputs are figures in hundredths of this."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -28,6 +31,8 @@ class Row:
         mean_error: Mean absolute error, likewise; held against its limit over all batches.
         top1: Share of samples with the same best class; None where the output is no class scores.
         holds: Whether the largest error is within its limit, and classes differ only where scores tie.
+        discrete: Whether the output is integers or booleans: errors are then the share that differs, held
+            against its limit over all batches.
     """
 
     data: str
@@ -38,6 +43,7 @@ class Row:
     mean_error: float
     top1: float | None
     holds: bool
+    discrete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +68,10 @@ class Comparison:
         found = {}
         for output in dict.fromkeys(row.output for row in self.rows):
             rows = [row for row in self.rows if row.output == output]
-            total = sum(row.mean_error * row.batch for row in rows)
-            found[output] = rounded_up(total / sum(row.batch for row in rows), self.tolerance.mean_error)
+            mean = sum(row.mean_error * row.batch for row in rows) / sum(row.batch for row in rows)
+            found[output] = (
+                round(mean, 4) if rows[0].discrete else rounded_up(mean, self.tolerance.mean_error)
+            )
         return found
 
     @property
@@ -77,6 +85,9 @@ class Comparison:
         failed = [row for row in self.rows if not row.holds]
         if not failed:
             output, mean = max(self._high_means().items(), key=lambda item: item[1])
+            if output in self._discrete():
+                allowed = f"(allowed {self.tolerance.flips:g})"
+                return f"{start}{mean:.3g} of the values of '{output}' are others {allowed}"
             return (
                 f"{start}output '{output}' is off by {mean:.3g} of its range on average "
                 f"(allowed {self.tolerance.mean_error:g})"
@@ -101,7 +112,15 @@ class Comparison:
         return _table(self.to_json())
 
     def _high_means(self) -> dict[str, float]:
-        return {name: mean for name, mean in self.mean_errors.items() if mean > self.tolerance.mean_error}
+        discrete = self._discrete()
+        return {
+            name: mean
+            for name, mean in self.mean_errors.items()
+            if mean > (self.tolerance.flips if name in discrete else self.tolerance.mean_error)
+        }
+
+    def _discrete(self) -> set[str]:
+        return {row.output for row in self.rows if row.discrete}
 
     def to_json(self) -> dict[str, JSON]:
         """Plain data for ``parity.json``."""
@@ -149,9 +168,9 @@ def _table(comparison: Mapping[str, JSON]) -> list[list[str]]:
             data,
             str(len(rows)),
             f"{max(row['max_error'] for row in rows):.2g}",
-            f"{tolerance['max_error']:g}",
+            "" if rows[0]["discrete"] else f"{tolerance['max_error']:g}",
             f"{max(row['mean_error'] for row in rows):.2g}",
-            f"{tolerance['mean_error']:g}",
+            f"{tolerance['flips' if rows[0]['discrete'] else 'mean_error']:g}",
             "" if rows[0]["top1"] is None else f"{100 * min(row['top1'] for row in rows):.1f} %",
             "yes" if all(row["holds"] for row in rows) else "NO",
         ]

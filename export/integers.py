@@ -13,6 +13,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx.node import Argument
 
 from lifecycle.core.errors import RefusedError
+from lifecycle.export.tolerance import Precision
 
 _NAMESPACE = "quantized_decomposed"
 _CHECKS = ("aten._assert_tensor_metadata", "aten._assert_scalar", "aten.sym_constrain_range")
@@ -21,6 +22,14 @@ _CHECKS = ("aten._assert_tensor_metadata", "aten._assert_scalar", "aten.sym_cons
 def holds_integer_weights(module: nn.Module) -> bool:
     """Whether weights are INT8 already, so that a file of the module must hold them as such."""
     return any(tensor.dtype == torch.int8 and tensor.dim() > 1 for tensor in module.state_dict().values())
+
+
+def precision_of(module: nn.Module) -> Precision:
+    """What the weights are: the lowest precision among them."""
+    if holds_integer_weights(module):
+        return "int8"
+    halves = (tensor.dtype == torch.float16 for tensor in module.state_dict().values())
+    return "float16" if any(halves) else "float32"
 
 
 def plain_graph(program: ExportedProgram, *, fused: bool = True) -> fx.GraphModule:

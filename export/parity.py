@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from lifecycle.core.errors import LifecycleError, RefusedError, UsageError
 from lifecycle.core.signature import Array, Signature, TensorSpec
-from lifecycle.export.batches import EDGES, Batch, batches
+from lifecycle.export.batches import EDGES, Batch, batches, check_samples
 from lifecycle.export.blame import blame
-from lifecycle.export.comparison import Comparison, Row, rounded_up
+from lifecycle.export.comparison import SHARE, Comparison, Row, rounded_up
 from lifecycle.export.divergence import Locator
 from lifecycle.export.network import Network, evaluating, threads, to_tensors
 from lifecycle.export.runtime import Model
@@ -39,7 +39,7 @@ class Reference:
         self.network = network
         self._locator: Locator | None = None
         self.signature = network.signature
-        self.signature.check(samples)
+        check_samples(self.signature, samples)
         with evaluating(network), threads(1):
             self._answers = [(batch, _answer(network, batch)) for batch in batches(self.signature, samples)]
         usual = _ranges(self.signature, [item for item in self._answers if item[0].data not in EDGES])
@@ -86,6 +86,9 @@ class Reference:
                     f"the {model.format} file, on {batch}, gives '{spec.name}' as "
                     f"{got.dtype} {list(got.shape)}, the module as {right.dtype} {list(right.shape)}"
                 )
+            if right.dtype.kind in "iub":
+                yield _discrete_row(batch, spec.name, got, right)
+                continue
             span = self._spans[batch.data][spec.name]
             errors = _errors(got.astype(np.float64), right.astype(np.float64)) / span
             scores = is_scores(spec, self.signature)
@@ -109,6 +112,22 @@ def is_scores(spec: TensorSpec, signature: Signature) -> bool:
     if not isinstance(classes, int) or classes < 2 or np.dtype(spec.dtype).kind != "f":
         return False
     return classes == len(signature.labels) or (not signature.labels and signature.task == "classification")
+
+
+def _discrete_row(batch: Batch, output: str, got: Array, right: Array) -> Row:
+    """Integers are right or wrong: by how much says nothing."""
+    differing = rounded_up(float((got != right).mean()), SHARE)
+    return Row(
+        data=batch.data,
+        batch=batch.size,
+        axes=dict(batch.axes),
+        output=output,
+        max_error=differing,
+        mean_error=differing,
+        top1=None,
+        holds=True,
+        discrete=True,
+    )
 
 
 def _answer(network: Network, batch: Batch) -> dict[str, Array]:

@@ -50,10 +50,11 @@ def write_onnx(network: Network, path: Path, settings: WriteSettings = _DEFAULT)
 
     made = convert(network, settings)
     model = made.model
-    onnx.checker.check_model(model, full_check=True)
-    if model.ByteSize() > settings.external_bytes:
+    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > settings.external_bytes:
         _save_external(model, path)
+        onnx.checker.check_model(str(path), full_check=True)
     else:
+        onnx.checker.check_model(model, full_check=True)
         path.write_bytes(model.SerializeToString(deterministic=True))
     return made.written
 

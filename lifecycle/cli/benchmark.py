@@ -15,7 +15,8 @@ from lifecycle.core.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
     from lifecycle.core.artifact import Artifact
-    from lifecycle.report.benchmark import Benchmark, Candidate
+    from lifecycle.report.benchmark import Benchmark
+    from lifecycle.report.candidates import Candidate
 
 
 @click.command()
@@ -51,7 +52,8 @@ def benchmark(
     the fastest that keeps its quality.
     """
     from lifecycle.export.formats import load_format
-    from lifecycle.report.benchmark import COST_COLUMNS, LATENCY_COLUMNS, Options, candidates, run_benchmark
+    from lifecycle.report.benchmark import COST_COLUMNS, LATENCY_COLUMNS, run_benchmark
+    from lifecycle.report.candidates import Options, candidates
 
     for name in names:
         load_format(name)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
 
-from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
-from lifecycle.core.errors import UsageError
-from lifecycle.core.signature import Signature
 from lifecycle.export.batches import random_inputs
 from lifecycle.export.benchmark import Latency, measure_latency, ratio
-from lifecycle.export.formats import Format, formats
 from lifecycle.export.probe import Start, probe
 from lifecycle.export.runtime import open_model
 from lifecycle.export.settings import RunSettings
+from lifecycle.report.candidates import Candidate, Options
 
 LATENCY_COLUMNS = (
     "file",
@@ -29,64 +24,6 @@ LATENCY_COLUMNS = (
     "samples/s",
 )
 COST_COLUMNS = ("file", "threads", "first call ms", "load ms", "peak MB", "size kB", "quality", "keeps it")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to measure.
-
-    Attributes:
-        threads: Numbers of threads, each tried with every file.
-        calls: How often each is timed.
-        batch: Samples in a timed call.
-        wide_batch: Samples in a call of the throughput's measurement.
-        max_drop: How much worse than the first candidate's quality a file may be and still keep it.
-        mode: Whether a greater quality is better, ``max``, or a smaller one, ``min``.
-    """
-
-    threads: tuple[int, ...] = (1,)
-    calls: int = 200
-    batch: int = 1
-    wide_batch: int = 32
-    max_drop: float = 0.01
-    mode: str = "max"
-
-    def __post_init__(self) -> None:
-        least = (("batch", self.batch, 1), ("wide_batch", self.wide_batch, 1), ("calls", self.calls, 2))
-        for name, value, lowest in least:
-            if value < lowest:
-                raise UsageError(f"{name} is {value}; expected at least {lowest}")
-        if self.max_drop < 0:
-            raise UsageError(f"max_drop is {self.max_drop:g}; expected 0 or more")
-        if not self.threads or min(self.threads) < 1:
-            raise UsageError(f"threads is {list(self.threads)}; expected numbers of at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One file with one number of threads.
-
-    Attributes:
-        name: The bundle's and the format's.
-        artifact: The bundle.
-        format: The file's.
-        threads: How many one call may use.
-    """
-
-    name: str
-    artifact: Artifact
-    format: Format
-    threads: int
-
-    @property
-    def key(self) -> str:
-        """Tells it from the others."""
-        return f"{self.name}, {self.threads} thread{'s' if self.threads > 1 else ''}"
-
-    @property
-    def precision(self) -> str:
-        """``float32`` or ``int8``, as the bundle's proof says."""
-        return str(self.artifact.read_json("parity.json").get("precision", ""))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,32 +126,6 @@ class Benchmark:
         }
 
 
-def candidates(
-    bundles: Mapping[str, Artifact], names: Sequence[str], threads: Sequence[int]
-) -> list[Candidate]:
-    """Every file of the bundles, with every number of threads.
-
-    Args:
-        bundles: By the name to show.
-        names: Only these formats; all where none is named.
-        threads: Numbers of threads.
-
-    Raises:
-        UsageError: an artifact is no bundle, or none of its files is of a format that was named.
-    """
-    found = []
-    for (name, artifact), format, count in product(bundles.items(), formats(), threads):
-        if artifact.kind != "bundle":
-            raise UsageError(f"{artifact.path} holds a {artifact.kind}; only a bundle can be run")
-        wanted = not names or format.name in names
-        if wanted and (artifact.path / format.filename).is_file():
-            label = f"{name} {format.name}"
-            found.append(Candidate(name=label, artifact=artifact, format=format, threads=count))
-    if not found:
-        raise UsageError(f"no bundle has a file of: {', '.join(names) or 'any format'}")
-    return found
-
-
 def run_benchmark(
     given: Sequence[Candidate],
     options: Options,
@@ -233,7 +144,7 @@ def run_benchmark(
     starts = {}
     for item in given:
         note(f"starting {item.key}")
-        starts[item.key] = probe(_file(item), _signature(item), item.format.name, item.threads, options.batch)
+        starts[item.key] = probe(item.file, item.signature, item.format.name, item.threads, options.batch)
     note(f"timing {len(given)} candidates in turn")
     narrow = measure_latency(_calls(given, options.batch), calls=options.calls)
     wide = measure_latency(_calls(given, options.wide_batch), calls=max(10, options.calls // 5), warm_up=3)
@@ -248,7 +159,7 @@ def run_benchmark(
             candidate=item,
             latency=narrow[item.key],
             ratio=ratio(narrow[item.key], first),
-            throughput=_samples(item, options.wide_batch) / wide[item.key].median_ms * 1000,
+            throughput=item.samples(options.wide_batch) / wide[item.key].median_ms * 1000,
             start=starts[item.key],
             size_bytes=item.format.size_bytes(item.artifact.path),
             quality=scores.get(item.name),
@@ -262,29 +173,9 @@ def _calls(given: Sequence[Candidate], samples: int) -> dict[str, Callable[[], o
     calls: dict[str, Callable[[], object]] = {}
     for item in given:
         model = open_model(item.artifact, item.format.name, settings=RunSettings(threads=item.threads))
-        inputs = random_inputs(model.signature, _samples(item, samples))
+        inputs = random_inputs(model.signature, item.samples(samples))
         calls[item.key] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
     return calls
-
-
-def _samples(item: Candidate, wanted: int) -> int:
-    """As many samples as were asked for, or as the file takes."""
-    from lifecycle.export.batches import batch_axis
-
-    signature = _signature(item)
-    axis = batch_axis(signature)
-    if axis is None:
-        return int(signature.inputs[0].shape[0]) if signature.inputs[0].shape else 1
-    low, high = signature.axes.get(axis, (1, wanted))
-    return min(max(low, wanted), high)
-
-
-def _signature(item: Candidate) -> Signature:
-    return Signature.from_json(item.artifact.read_json("signature.json"))
-
-
-def _file(item: Candidate) -> Path:
-    return item.artifact.file(item.format.filename)
 
 
 def _includes_one(found: tuple[float, float, float]) -> bool:

@@ -83,6 +83,7 @@ def export_checkpoint(
     from lifecycle.compress.file_edit import file_edits
     from lifecycle.compress.quantizer import convert_quantized, is_quantized
     from lifecycle.export.bundle import write_bundle
+    from lifecycle.export.integers import precision_of
     from lifecycle.stages.inputs import record_inputs, samples
     from lifecycle.train.artifact import open_checkpoint, read_recipe
 
@@ -93,17 +94,17 @@ def export_checkpoint(
     for format in map(load_format, formats):
         if format.notice:
             context.progress.note(f"  {format.name}: {format.notice}")
-    quantized = is_quantized(reference)
+    module = convert_quantized(reference) if is_quantized(reference) else reference
     compared: list[Comparison] = []
     try:
         return write_bundle(
-            convert_quantized(reference) if quantized else reference,
+            module,
             signature=signature,
             formats=formats,
             samples=samples(signature, inputs, PROOF_SAMPLES),
             into=into,
             reference=reference,
-            precision="int8" if quantized else "float32",
+            precision=precision_of(module),
             file_edits=file_edits(read_recipe(checkpoint).edits),
             parent=checkpoint,
             facts=facts,

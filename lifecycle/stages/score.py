@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
+from lifecycle.core.signature import Array
 from lifecycle.core.stage import Context
-from lifecycle.export.batches import random_inputs
+from lifecycle.export.batches import batch_axis, pick, random_inputs
 from lifecycle.export.benchmark import measure_latency
 from lifecycle.export.network import named_outputs
 from lifecycle.export.runtime import Model, open_model
@@ -70,11 +72,29 @@ class FileForward:
         """Run the file."""
         self.calls += 1
         given = in_order(self.module, inputs, named)
-        outputs = self.model.run(named_arrays(self.model.signature, given))
+        outputs = in_limits(self.model, named_arrays(self.model.signature, given))
         found = [torch.from_numpy(np.array(outputs[name])) for name in self.names]
         if self.model.signature.labels and found[0].ndim == 2:
             self.predictions += found[0].argmax(dim=1).tolist()
         return rebuild(self.example, iter(found))
+
+
+def in_limits(model: Model, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Run a file on a batch that may be larger than it takes, in as many parts as that needs."""
+    signature = model.signature
+    axis = batch_axis(signature)
+    count = arrays[signature.inputs[0].name].shape[0] if axis else 0
+    _, high = signature.axes.get(axis or "", (count, count))
+    if axis is None or count <= high:
+        return model.run(arrays)
+    shares = np.array_split(np.arange(count), math.ceil(count / high))
+    parts = [model.run(pick(signature, arrays, share.tolist())) for share in shares]
+    return {
+        spec.name: np.concatenate([part[spec.name] for part in parts], axis=spec.shape.index(axis))
+        if axis in spec.shape
+        else parts[0][spec.name]
+        for spec in signature.outputs
+    }
 
 
 class _Watch(Callback):

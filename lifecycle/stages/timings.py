@@ -104,7 +104,7 @@ def slower(timings: Sequence[Timing]) -> list[str]:
 
 
 def random_inputs(signature: Signature, batch: int) -> dict[str, Array]:
-    """A batch of random values in the signature's ranges; free axes have that many, or as their limits say."""
+    """A batch of random values in the signature's ranges; free axes have so many, or what limits say."""
     generator = np.random.default_rng(0)
     sizes = signature.sizes(batch)
     return {spec.name: spec.random(generator, **sizes) for spec in signature.inputs}

@@ -3,9 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from lifecycle.core.errors import UsageError
 from lifecycle.core.signature import Signature
-from lifecycle.export.batches import batches, pick
+from lifecycle.export.batches import batches, check_samples, example, pick, random_inputs
 from tests.export.networks import DIGITS, PAIR, images, pairs
 
 
@@ -70,3 +72,23 @@ def test_picking_follows_the_batch_axis_into_every_input() -> None:
     given["weights"] = given["weights"].T
     two = pick(turned, given, [0, -1])
     assert (two["ids"].shape, two["weights"].shape) == ((2, 6), (6, 2))
+
+
+def test_samples_are_a_pool_whatever_the_limits_of_a_batch() -> None:
+    limited = replace(DIGITS, axes={"batch": (3, 5)})
+    check_samples(limited, images(40))
+    assert {size for data, size in sizes(batches(limited, images(40))) if data == "samples"} == {3, 5}
+    assert {size for data, size in sizes(batches(limited, images(2))) if data == "samples"} == {3}
+    assert len(example(limited, images(2))["image"]) == 3
+    assert len(example(DIGITS, images(40))["image"]) == 2
+    assert len(random_inputs(limited, 1)["image"]) == 3
+    assert len(random_inputs(limited, 64)["image"]) == 5
+    with pytest.raises(UsageError, match="expected uint8, got float32"):
+        check_samples(limited, {"image": images(40)["image"].astype("float32")})
+
+
+def test_bytes_of_unknown_range_are_bytes() -> None:
+    unknown = replace(DIGITS, inputs=(replace(DIGITS.inputs[0], range=None),))
+    found = {batch.data: batch.inputs["image"] for batch in batches(unknown, images(2))}
+    assert (found["random"].min(), found["random"].max()) == (0, 255)
+    assert found["highest"].min() == 255

@@ -14,7 +14,7 @@ from lifecycle.core.artifact import Artifact, open_artifact
 from lifecycle.core.errors import LifecycleError, RefusedError, UsageError
 from lifecycle.export.bundle import write_bundle
 from lifecycle.export.runtime import open_model
-from tests.export.networks import DIGITS, PAIR, Pair, digits, fixed_batch, images, pairs
+from tests.export.networks import DIGITS, PAIR, Digits, Pair, digits, fixed_batch, images, pairs
 
 
 def test_bundle_holds_every_format_with_its_signature_and_proof(float_bundle: Artifact) -> None:
@@ -153,7 +153,10 @@ def test_postprocess_of_the_reference_serves_a_graph_that_lost_its_own(tmp_path:
             "no format is called 'onxn': did you mean 'onnx'? Allowed: onnx, pt2, torchscript",
         ),
         ({"formats": []}, "export.formats names no format: onnx is the one that is served"),
-        ({"precision": "int4"}, "no precision is called 'int4': did you mean 'int8'? Allowed: float32, int8"),
+        (
+            {"precision": "int4"},
+            "no precision is called 'int4': did you mean 'int8'? Allowed: float16, float32, int8",
+        ),
         ({"precision": "int8"}, "Digits has float32 weights, but is to be exported as int8"),
         ({"samples": {"picture": images(2)["image"]}}, "input 'image' is missing; expected: image"),
     ],
@@ -218,3 +221,18 @@ def test_an_axis_that_varies_undeclared_is_told(pair: Pair, tmp_path: Path) -> N
     fixed = replace(PAIR, inputs=tuple(replace(spec, shape=("batch", 5)) for spec in PAIR.inputs))
     with pytest.raises(UsageError, match=re.escape("input 'ids': expected shape [batch, 5], got [9, 7]")):
         write_bundle(pair, signature=fixed, formats=["onnx"], samples=pairs(9, 7), into=tmp_path / "bundle")
+
+
+def test_half_precision_is_held_to_its_own_tolerance(tmp_path: Path) -> None:
+    class Half(Digits):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.head(self.blocks(self.stem(image.half() / 16)).mean(dim=(2, 3)))
+
+    halves = replace(DIGITS, outputs=tuple(replace(spec, dtype="float16") for spec in DIGITS.outputs))
+    module = digits(Half).half()
+    given = {"signature": halves, "samples": images(40), "into": tmp_path / "bundle"}
+    bundle = write_bundle(module, formats=["onnx", "pt2"], precision="float16", **given)
+    assert bundle.read_json("parity.json")["comparisons"][0]["tolerance"]["max_error"] == 5e-3
+    assert open_model(bundle).run(images(3))["logits"].dtype.name == "float16"
+    with pytest.raises(UsageError, match="has float16 weights, but is to be exported as float32"):
+        write_bundle(module, formats=["onnx"], **given)

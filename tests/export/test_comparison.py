@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from lifecycle.core.canonical import canonical_json
 from lifecycle.export.comparison import Comparison, Row, rounded_up
-from lifecycle.export.tolerance import FLOAT, INTEGERS_AS_WRITTEN
+from lifecycle.export.tolerance import FLOAT, INTEGER_KERNELS, INTEGERS_AS_WRITTEN
 
 
 def row(batch: int, max_error: float, mean_error: float, holds: bool = True) -> Row:
@@ -63,3 +64,16 @@ def test_figures_do_not_follow_the_last_bit() -> None:
 def test_report_is_plain_data() -> None:
     comparison = Comparison(format="onnx", run="as run", tolerance=FLOAT, rows=(row(7, 1e-6, 1e-7),))
     assert b'"max_error":0.0001' in canonical_json(comparison.to_json())
+
+
+def test_integers_are_right_or_wrong_and_few_may_flip() -> None:
+    rows = (replace(row(1, 1.0, 1.0), discrete=True), replace(row(99, 0.0, 0.0), discrete=True))
+    comparison = Comparison(format="onnx", run="as run", tolerance=INTEGER_KERNELS, rows=rows)
+    assert comparison.holds
+    exact = replace(comparison, tolerance=FLOAT)
+    assert not exact.holds
+    assert exact.refusal() == (
+        "the onnx file, as run, differs from the module: 0.01 of the values of 'y' are others (allowed 0)"
+    )
+    (shown,) = exact.table()
+    assert shown[4:8] == ["1", "", "1", "0"]

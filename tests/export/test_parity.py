@@ -25,7 +25,7 @@ from lifecycle.export.parity import Reference, is_scores
 from lifecycle.export.runtime import open_model
 from lifecycle.export.settings import WriteSettings
 from lifecycle.export.tolerance import FLOAT, Precision
-from tests.export.networks import DIGITS, Digits, digits, images
+from tests.export.networks import DIGITS, PAIR, Digits, Pair, digits, images, pairs
 
 
 @pytest.fixture(scope="module")
@@ -293,3 +293,37 @@ def test_large_scores_at_the_edges_widen_nothing_elsewhere(float_bundle: Artifac
         "samples",
         "random",
     }
+
+
+class WrongAtOtherLengths(Pair):
+    """Right at the length of the samples only."""
+
+    def forward(self, ids: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        outputs = super().forward(ids, weights)
+        return outputs | {"pooled": outputs["pooled"] * (ids.shape[1] / 5)}
+
+
+def test_a_mistake_at_another_length_is_refused(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    right = Pair()
+    wrong = WrongAtOtherLengths()
+    wrong.load_state_dict(right.state_dict())
+    network = Network(wrong, PAIR, pairs(2, 5))
+    with evaluating(network):
+        load_format("pt2").write(network, tmp_path / "file", WriteSettings())
+    reference = Reference(Network(right, PAIR, pairs(2, 5)), pairs(9, 5))
+    with pytest.raises(RefusedError, match=r"output 'pooled' on 2 of \w+ \(length [127]\) is off by"):
+        prove(reference, load_format("pt2"), tmp_path / "file", "float32")
+
+
+class WrongInTheDark(Digits):
+    """Right but where every pixel is zero."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        dark = (image == 0).all(dim=3).all(dim=2).all(dim=1)
+        return super().forward(image) + dark.unsqueeze(1)
+
+
+def test_a_mistake_at_an_edge_is_refused(reference: Reference, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"output 'logits' on 2 of (zeros|lowest) is off by"):
+        _prove(reference, digits(WrongInTheDark), DIGITS, "torchscript", tmp_path)

@@ -13,6 +13,7 @@ from lifecycle.core.errors import LifecycleError
 from lifecycle.export.bundle import write_bundle
 from lifecycle.export.graph import nodes
 from lifecycle.export.network import Network, evaluating
+from lifecycle.export.settings import WriteSettings
 from lifecycle.export.to_onnx import write_onnx
 from tests.export.networks import DIGITS, PAIR, Flat, Pair, digits, images, pairs
 
@@ -47,6 +48,20 @@ def test_holds_nothing_that_computes_nothing(model: onnx.ModelProto) -> None:
 def test_parameters_are_called_as_in_the_module(model: onnx.ModelProto) -> None:
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     assert (held["head.weight"] == digits().head.weight.detach().numpy()).all()
+
+
+@pytest.mark.parametrize("opset", [18, 23])
+def test_another_operator_set(tmp_path: Path, opset: int) -> None:
+    bundle = write_bundle(
+        digits(),
+        signature=DIGITS,
+        formats=["onnx"],
+        samples=images(9),
+        into=tmp_path / "bundle",
+        settings=WriteSettings(opset=opset),
+    )
+    opsets = onnx.load(bundle.file("model.onnx")).opset_import
+    assert [(item.domain, item.version) for item in opsets] == [("", opset)]
 
 
 def test_little_is_held_beside_the_weights(integer_bundle: Artifact) -> None:

@@ -14,10 +14,18 @@ from lifecycle.core.signature import Array, Signature, TensorSpec
 from tests.export.networks import DIGITS, digits, images
 
 LOGITS = replace(DIGITS, outputs=DIGITS.outputs[:1])
+TOP = replace(
+    DIGITS,
+    outputs=(
+        DIGITS.outputs[0],
+        TensorSpec(name="top_scores", dtype="float32", shape=("batch", 3)),
+        TensorSpec(name="top_classes", dtype="int64", shape=("batch", 3)),
+    ),
+)
 
 
 class Convolutions(nn.Module):
-    """A plain stack of convolutions."""
+    """A plain stack of convolutions; the three best classes are added to its scores."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,6 +34,10 @@ class Convolutions(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.layers(image.float() / 16).flatten(1))
+
+    def postprocess(self, outputs: Tensor) -> dict[str, Tensor]:
+        top = outputs.topk(3, dim=1)
+        return {"top_scores": top.values, "top_classes": top.indices}
 
 
 class Depthwise(nn.Module):
@@ -161,7 +173,7 @@ class Kind:
 
 
 KINDS = {
-    "convnet": Kind(Convolutions, LOGITS),
+    "convnet": Kind(Convolutions, TOP),
     "residual": Kind(digits, DIGITS),
     "depthwise": Kind(Depthwise, LOGITS),
     "transformer": Kind(Encoder, ENCODER),

@@ -12,7 +12,8 @@ from lifecycle.core.errors import UsageError
 from lifecycle.export.benchmark import Latency
 from lifecycle.export.formats import load_format
 from lifecycle.export.probe import Start
-from lifecycle.report.benchmark import Benchmark, Candidate, Measured, Options
+from lifecycle.report.benchmark import Benchmark, Measured
+from lifecycle.report.candidates import Candidate, Options
 from lifecycle.report.intervals import Bar, intervals_svg
 
 START = Start(load_ms=1, first_ms=2, peak_mb=30, added_mb=4)

@@ -13,10 +13,13 @@ from onnx import numpy_helper
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context
+from lifecycle.export.bundle import write_bundle
+from lifecycle.export.runtime import open_model
 from lifecycle.stages.export import export_checkpoint
 from lifecycle.stages.inputs import record_inputs
-from lifecycle.stages.score import score_bundle
+from lifecycle.stages.score import in_limits, score_bundle
 from lifecycle.train.artifact import open_checkpoint
+from tests.export.zoo import KINDS
 
 
 def test_weights_edited_in_the_file_change_the_score(
@@ -61,3 +64,18 @@ def test_recorded_inputs_are_what_the_step_gives_to_forward(context: Context, ch
     assert [tuple(batch[0].shape) for batch in inputs] == [(130, 1, 8, 8), (130, 1, 8, 8)]
     assert inputs[0][0].dtype == torch.uint8
     assert "forward" not in vars(module), "the module is left as it was"
+
+
+def test_a_batch_larger_than_the_file_takes_is_run_in_parts(tmp_path: Path) -> None:
+    kind = KINDS["transformer"]
+    bundle = write_bundle(
+        kind.module(), signature=kind.signature, formats=["onnx"], samples=kind.samples(), into=tmp_path / "b"
+    )
+    model = open_model(bundle)
+    given = kind.samples(37)
+    with pytest.raises(UsageError, match="axis 'batch' is 37; this model takes 1 to 16"):
+        model.run(given)
+    whole = in_limits(model, given)["logits"]
+    assert whole.shape == (37, 3)
+    first = model.run({name: array[:16] for name, array in given.items()})["logits"]
+    np.testing.assert_allclose(whole[:16], first, rtol=1e-5, atol=1e-6)
