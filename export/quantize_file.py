@@ -42,8 +42,10 @@ def quantize_file(path: Path, edits: Sequence[Edit]) -> None:
     for edit in edits:
         model = onnx.load(path)
         parameters = frozenset(t.name for t in model.graph.initializer if "." in t.name)
+        said = list(model.metadata_props)
         quantized = _quantized(_named_nodes(model), edit)
         compact_(quantized, parameters)
+        quantized.metadata_props.extend(said)
         onnx.checker.check_model(quantized, full_check=True)
         aside = path.with_name(f".{path.name}.new")
         aside.write_bytes(quantized.SerializeToString(deterministic=True))
