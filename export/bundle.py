@@ -14,20 +14,13 @@ from lifecycle.core.errors import ArtifactError, RefusedError, UsageError, sugge
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.batches import pick
 from lifecycle.export.comparison import Comparison
+from lifecycle.export.edited import check_edits, edit_proven
 from lifecycle.export.formats import Format, load_format
 from lifecycle.export.integers import holds_integer_weights
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference
-from lifecycle.export.quantize_file import EDITABLE, quantize_file
 from lifecycle.export.runtime import SIGNATURE, open_file
-from lifecycle.export.tolerance import (
-    EDITED_FILE,
-    FLOAT,
-    INTEGER_KERNELS,
-    INTEGERS_AS_WRITTEN,
-    Precision,
-    Tolerance,
-)
+from lifecycle.export.tolerance import FLOAT, INTEGER_KERNELS, INTEGERS_AS_WRITTEN, Precision, Tolerance
 
 PARITY = "parity.json"
 _HINT = "Nothing was kept. If forward draws random numbers in evaluation too, no file can equal it."
@@ -66,11 +59,10 @@ def write_bundle(
         UsageError: a format is unknown or none is named, the samples or outputs are not as declared, or
             `precision` is not what the module holds.
         LifecycleError: the module cannot be converted.
-        RefusedError: a file differs from the module, or its format cannot carry the edits; nothing is left
-            behind.
+        RefusedError: a file differs from the module; nothing is left behind.
     """
     chosen = _formats(formats)
-    _check_edits(chosen, file_edits)
+    check_edits(chosen, file_edits)
     _check_precision(module, precision)
     signature.check(samples)
     postprocess = getattr(module, "postprocess", None) or getattr(reference, "postprocess", None)
@@ -87,9 +79,7 @@ def write_bundle(
             with evaluating(network):
                 format.write(network, path)
             comparisons += prove(answers, format, path, precision)
-            if file_edits:
-                quantize_file(path, file_edits)
-                comparisons += prove(answers, format, path, precision, edited=True)
+            comparisons += edit_proven(answers, format, path, file_edits)
         (draft.path / PARITY).write_bytes(readable_json(_parity(comparisons, precision)))
         sizes: dict[str, JSON] = {
             format.name: (draft.path / format.filename).stat().st_size for format in chosen
@@ -98,23 +88,14 @@ def write_bundle(
         return draft.seal("bundle", parent=parent, facts=known)
 
 
-def prove(
-    answers: Reference, format: Format, path: Path, precision: Precision, *, edited: bool = False
-) -> list[Comparison]:
+def prove(answers: Reference, format: Format, path: Path, precision: Precision) -> list[Comparison]:
     """Run a file back and compare it in each way that it can be run.
-
-    Args:
-        answers: What is right.
-        format: Of the file.
-        path: The file.
-        precision: Of the weights that were converted.
-        edited: The file was quantized after it had been proven.
 
     Raises:
         RefusedError: it cannot be opened or run, or is outside the tolerance; says where and by how much.
     """
     found = []
-    for run, as_written, tolerance in _ways(format, precision, edited):
+    for run, as_written, tolerance in _ways(format, precision):
         try:
             model = open_file(path, answers.signature, format.name, as_written=as_written)
         except ArtifactError as error:
@@ -138,14 +119,12 @@ def summary(comparisons: Sequence[Comparison]) -> dict[str, JSON]:
     }
 
 
-def _ways(format: Format, precision: Precision, edited: bool) -> list[tuple[str, bool, Tolerance]]:
+def _ways(format: Format, precision: Precision) -> list[tuple[str, bool, Tolerance]]:
     """How a file is run for the proof: name, whether operator by operator, tolerance.
 
     A file is right by itself, not by what one runtime makes of it: ONNX Runtime takes a dropout that was
     left on out of the graph.
     """
-    if edited:
-        return [("quantized, as written", True, EDITED_FILE), ("quantized, as run", False, EDITED_FILE)]
     written, run = (FLOAT, FLOAT) if precision == "float32" else (INTEGERS_AS_WRITTEN, INTEGER_KERNELS)
     if format.open_as_written is None:
         return [("as run", False, written)]
@@ -160,15 +139,6 @@ def _formats(names: Sequence[str]) -> list[Format]:
     if not names:
         raise UsageError("export.formats names no format: onnx is the one that is served")
     return [load_format(name) for name in dict.fromkeys(names)]
-
-
-def _check_edits(formats: Sequence[Format], edits: Sequence[Mapping[str, JSON]]) -> None:
-    lacking = [format.name for format in formats if format.name not in EDITABLE]
-    if edits and lacking:
-        raise RefusedError(
-            f"{lacking[0]} cannot carry the {edits[0]['method']} quantization that is recorded for the file",
-            hint=f"Leave {lacking[0]} out of export.formats, or quantize the module: method: static or qat.",
-        )
 
 
 def _check_precision(module: nn.Module, precision: Precision) -> None:

@@ -24,7 +24,6 @@ STATIC = (
 # Integer convolutions with ranges found at every call are slower than those in float, so they stay.
 DYNAMIC = ("MatMul", "LSTM")
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM"})
-EDITABLE = frozenset({"onnx"})  # names of the formats whose files can be edited
 Edit = Mapping[str, JSON]
 
 

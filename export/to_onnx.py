@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import logging
 import warnings
 from collections.abc import Iterator
@@ -15,17 +14,13 @@ from lifecycle.core.signature import Signature
 from lifecycle.export.formats import Format, Runner
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto
     from torch.export import ExportedProgram
 
     from lifecycle.export.network import Network
 
 OPSET = 21  # ONNX Runtime reads it from 1.18 on
 _PREFIX = "module."  # what `Network` puts before the names of parameters
-_SCOPES = (
-    "pkg.torch.onnx.name_scopes"  # modules from the outermost to the operator, as a list in Python's form
-)
-_LAYERS = frozenset({"Conv", "Gemm", "LSTM", "GRU", "MatMul"})
 
 
 def write_onnx(network: Network, path: Path) -> None:
@@ -45,13 +40,15 @@ def write_onnx(network: Network, path: Path) -> None:
 
     from lifecycle.export.fold import fold_quantized_
     from lifecycle.export.graph import compact_
+    from lifecycle.export.layer_names import name_layers_
     from lifecycle.export.network import to_program
 
     with _quiet():
         model = _convert(to_program(network), network)
     fold_quantized_(model)
-    names = {name.removeprefix(_PREFIX) for name in network.state_dict()}
-    names |= _name_parameters(model)
+    layers = name_layers_(model, _PREFIX)
+    _name_parameters(model)
+    names = (name.removeprefix(_PREFIX) for name in (*network.state_dict(), *layers))
     compact_(model, frozenset(name for name in names if "." in name))
     _name_axes(model, network.signature)
     onnx.checker.check_model(model, full_check=True)
@@ -96,28 +93,13 @@ def _convert(program: ExportedProgram, network: Network) -> ModelProto:
     return converted.model_proto
 
 
-def _name_parameters(model: ModelProto) -> set[str]:
-    """Let parameters be called as in the user's module; gives the names of those that were rearranged."""
+def _name_parameters(model: ModelProto) -> None:
+    """Let parameters be called as in the user's module."""
     renamed = {tensor.name: tensor.name.removeprefix(_PREFIX) for tensor in model.graph.initializer}
-    made: dict[str, str] = {}
-    for node in model.graph.node:
-        # The weight of a layer over sequences is transposed, those of an LSTM are stacked: new tensors.
-        layer = _layer(node) if node.op_type in _LAYERS else ""
-        weight, name = node.input[1] if layer else "", f"{layer}.weight"
-        if renamed.get(weight) == weight and name not in renamed.values():
-            renamed[weight] = made[weight] = name
     for tensor in model.graph.initializer:
         tensor.name = renamed[tensor.name]
     for node in model.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
-    return set(made.values())
-
-
-def _layer(node: NodeProto) -> str:
-    """The module that a node belongs to, as the exporter notes it; empty where it does not."""
-    noted = {item.key: item.value for item in node.metadata_props}.get(_SCOPES, "[]")
-    scopes = ast.literal_eval(noted)
-    return str(scopes[-2]).removeprefix(_PREFIX) if len(scopes) > 1 else ""
 
 
 def _name_axes(model: ModelProto, signature: Signature) -> None:
