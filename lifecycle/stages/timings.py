@@ -80,7 +80,13 @@ def latencies(
             with torch_threads(count):
                 measured = measure_latency(runs, calls=calls, warm_up=5)
             found += [
-                Timing(form=name, batch=batch, threads=count, **asdict(latency))
+                Timing(
+                    form=name,
+                    batch=batch,
+                    threads=count,
+                    median_ms=latency.median_ms,
+                    p95_ms=latency.p95_ms,
+                )
                 for name, latency in measured.items()
             ]
     return found, problem
