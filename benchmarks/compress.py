@@ -3,8 +3,10 @@
 Weights are random: nothing here is about accuracy. One thread, batches of 1 and 16; PyTorch runs under
 ``inference_mode``, compiled where a compiler is found. All forms of a network are called in turn, and a ratio
 is the median of the ratios of neighbours, with the interval that holds the true median with 95 % (a
-bootstrap): what else the machine does, it does to all of them. The table goes to stdout, and as JSON to the
-file named by ``--json``.
+bootstrap): what else the machine does, it does to all of them. Every timed call follows an untimed one of the
+same form, as in a server at work: else each would find its weights driven out of the caches by the others,
+which costs the smallest most (``--cold`` measures that). The table goes to stdout, and as JSON to the file
+named by ``--json``.
 """
 
 from __future__ import annotations
@@ -156,7 +158,7 @@ def _compiled(module: nn.Module, x: Tensor) -> Run | None:
     return run
 
 
-def times(calls: Mapping[str, Run], seconds: float) -> dict[str, list[float]]:
+def times(calls: Mapping[str, Run], seconds: float, cold: bool) -> dict[str, list[float]]:
     """Milliseconds of each call, all of them in turn, for so many seconds."""
     for run in calls.values():
         for _ in range(3):
@@ -165,6 +167,8 @@ def times(calls: Mapping[str, Run], seconds: float) -> dict[str, list[float]]:
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(found.values()))) < 15:
         for name, run in calls.items():
+            if not cold:
+                run()
             start = time.perf_counter()
             run()
             found[name].append((time.perf_counter() - start) * 1000)
@@ -179,7 +183,7 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
     return {"median": median(pairs), "low": medians[25], "high": medians[974]}
 
 
-def measure(case: Case, seconds: float, compiled: bool) -> dict[str, Any]:
+def measure(case: Case, seconds: float, compiled: bool, cold: bool) -> dict[str, Any]:
     """Everything about one network."""
     with tempfile.TemporaryDirectory() as folder:
         modules, files, left = forms(case, Path(folder))
@@ -187,7 +191,7 @@ def measure(case: Case, seconds: float, compiled: bool) -> dict[str, Any]:
         counts = {name: dict(runtime_operators(path)) for name, path in files.items()}
         row: dict[str, Any] = {"network": case.name, **left, "bytes": sizes, "operators": counts}
         for batch in BATCHES:
-            found = times(runs(modules, files, batch, compiled), seconds)
+            found = times(runs(modules, files, batch, compiled), seconds, cold)
             row[f"batch {batch}"] = {
                 name: {
                     "median_ms": median(values),
@@ -250,6 +254,7 @@ def main() -> None:
     parser.add_argument("--only", choices=[case.name for case in CASES], action="append")
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--cold", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -260,7 +265,7 @@ def main() -> None:
     for case in CASES:
         if given.only and case.name not in given.only:
             continue
-        rows.append(measure(case, given.seconds, not given.no_compile))
+        rows.append(measure(case, given.seconds, not given.no_compile, given.cold))
         show(rows[-1])
         if case.name == "ResNet-18":
             for what, got, least in bars(rows[-1]):

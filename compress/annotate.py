@@ -3,8 +3,9 @@
 ONNX Runtime replaces an operator by its integer twin when every input comes out of a DequantizeLinear and
 its output goes into a QuantizeLinear (docs/execution-providers and ``qdq_transformer`` in its sources):
 ``QLinearConv``, ``QGemm``, ``QLinearMatMul``, ``QLinearAdd``, ``QLinearMul``, ``QLinearConcat``,
-``QLinearAveragePool``, ``QLinearSigmoid``, ``QLinearLeakyRelu``. A ReLU before the QuantizeLinear vanishes in
-it. Matrix products may give floats too (``QGemm`` without an output scale, ``MatMulIntegerToFloat``).
+``QLinearAveragePool``, ``QLinearSigmoid``, ``QLinearLeakyRelu``. A ReLU in front of the QuantizeLinear
+vanishes in it. Matrix products may give floats too (``QGemm`` without an output scale,
+``MatMulIntegerToFloat``).
 """
 
 from __future__ import annotations

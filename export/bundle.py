@@ -14,22 +14,14 @@ from lifecycle.core.errors import ArtifactError, LifecycleError, RefusedError, U
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.batches import check_samples, example
 from lifecycle.export.comparison import Comparison, summary
+from lifecycle.export.edited import check_edits, edit_proven
 from lifecycle.export.formats import Format, Written, load_format
 from lifecycle.export.integers import precision_of
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.parity import Reference
-from lifecycle.export.quantize_file import EDITABLE, quantize_file
 from lifecycle.export.runtime import SIGNATURE, open_file
 from lifecycle.export.settings import WriteSettings
-from lifecycle.export.tolerance import (
-    EDITED_FILE,
-    FLOAT,
-    HALF,
-    INTEGER_KERNELS,
-    INTEGERS_AS_WRITTEN,
-    Precision,
-    Tolerance,
-)
+from lifecycle.export.tolerance import FLOAT, HALF, INTEGER_KERNELS, INTEGERS_AS_WRITTEN, Precision, Tolerance
 
 PARITY = "parity.json"
 _DEFAULT = WriteSettings()
@@ -77,7 +69,7 @@ def write_bundle(
             behind.
     """
     chosen = _formats(formats)
-    _check_edits(chosen, file_edits)
+    check_edits(chosen, file_edits)
     _check_precision(module, precision)
     check_samples(signature, samples)
     postprocess = getattr(module, "postprocess", None) or getattr(reference, "postprocess", None)
@@ -116,9 +108,7 @@ def _fill(
         with evaluating(network):
             written[format.name] = format.write(network, path, settings)
         comparisons += prove(answers, format, path, precision, network=network, report=report)
-        if file_edits:
-            quantize_file(path, file_edits)
-            comparisons += prove(answers, format, path, precision, edited=True, report=report)
+        comparisons += edit_proven(answers, format, path, file_edits, report)
     (folder / PARITY).write_bytes(readable_json(_parity(comparisons, precision, written)))
     sizes: dict[str, JSON] = {format.name: format.size_bytes(folder) for format in chosen}
     return {"size_bytes": sizes, "parity": summary(comparisons)}
@@ -130,7 +120,6 @@ def prove(
     path: Path,
     precision: Precision,
     *,
-    edited: bool = False,
     network: Network | None = None,
     report: Callable[[Comparison], None] = lambda comparison: None,
 ) -> list[Comparison]:
@@ -140,8 +129,7 @@ def prove(
         answers: What is right.
         format: Of the file.
         path: The file.
-        precision: Of the weights that were converted; decides the tolerance.
-        edited: The file was quantized after it had been proven.
+        precision: Decides the tolerance.
         network: What the file was made of, to find the first node that differs; by default what is right.
         report: Called with every comparison, before a file is refused.
 
@@ -150,7 +138,7 @@ def prove(
             for ONNX which node is the first that differs.
     """
     found = []
-    for run, as_written, tolerance in _ways(format, precision, edited):
+    for run, as_written, tolerance in _ways(format, precision):
         try:
             model = open_file(path, answers.signature, format.name, as_written=as_written)
         except ArtifactError as error:
@@ -158,9 +146,10 @@ def prove(
         comparison = answers.compare(model, tolerance, run=run)
         report(comparison)
         if not comparison.holds:
-            # Every node of an edited file differs: that of the module is not to be found in it.
-            found_at = "" if edited else _first_node(comparison, answers, network or answers.network, path)
-            raise RefusedError(comparison.refusal() + found_at, hint=_HINT)
+            raise RefusedError(
+                comparison.refusal() + _first_node(comparison, answers, network or answers.network, path),
+                hint=_HINT,
+            )
         found.append(comparison)
     return found
 
@@ -173,14 +162,12 @@ def _first_node(comparison: Comparison, answers: Reference, network: Network, pa
     return f"; {found}" if found else ""
 
 
-def _ways(format: Format, precision: Precision, edited: bool) -> list[tuple[str, bool, Tolerance]]:
+def _ways(format: Format, precision: Precision) -> list[tuple[str, bool, Tolerance]]:
     """How a file is run for the proof: name, whether operator by operator, tolerance.
 
     A file is right by itself, not by what one runtime makes of it: ONNX Runtime takes a dropout that was
     left on out of the graph.
     """
-    if edited:
-        return [("quantized, as written", True, EDITED_FILE), ("quantized, as run", False, EDITED_FILE)]
     written, run = {
         "float32": (FLOAT, FLOAT),
         "float16": (HALF, HALF),
@@ -205,15 +192,6 @@ def _formats(names: Sequence[str]) -> list[Format]:
     if not names:
         raise UsageError("export.formats names no format: onnx is the one that is served")
     return [load_format(name) for name in dict.fromkeys(names)]
-
-
-def _check_edits(formats: Sequence[Format], edits: Sequence[Mapping[str, JSON]]) -> None:
-    lacking = [format.name for format in formats if format.name not in EDITABLE]
-    if edits and lacking:
-        raise RefusedError(
-            f"{lacking[0]} cannot carry the {edits[0]['method']} quantization that is recorded for the file",
-            hint=f"Leave {lacking[0]} out of export.formats, or quantize the module: method: static or qat.",
-        )
 
 
 def _check_precision(module: nn.Module, precision: Precision) -> None:

@@ -24,7 +24,6 @@ STATIC = (
 # Integer convolutions with ranges found at every call are slower than those in float, so they stay.
 DYNAMIC = ("MatMul", "LSTM")
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM"})
-EDITABLE = frozenset({"onnx"})  # names of the formats whose files can be edited
 Edit = Mapping[str, JSON]
 
 
@@ -41,12 +40,11 @@ def quantize_file(path: Path, edits: Sequence[Edit]) -> None:
     """
     for edit in edits:
         model = onnx.load(path)
-        meaning = list(model.metadata_props)
         parameters = frozenset(t.name for t in model.graph.initializer if "." in t.name)
+        said = list(model.metadata_props)
         quantized = _quantized(_named_nodes(model), edit)
         compact_(quantized, parameters)
-        del quantized.metadata_props[:]
-        quantized.metadata_props.extend(meaning)
+        quantized.metadata_props.extend(said)
         onnx.checker.check_model(quantized, full_check=True)
         aside = path.with_name(f".{path.name}.new")
         aside.write_bytes(quantized.SerializeToString(deterministic=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,16 +16,13 @@ from lifecycle.export.meaning import onnx_meaning, put_meaning_
 from lifecycle.export.settings import RunSettings, WriteSettings
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto
     from torch.export import ExportedProgram
 
     from lifecycle.export.network import Network
 
 _PREFIX = "module."  # what `Network` puts before the names of parameters
 _DEFAULT = WriteSettings()
-# Modules from the outermost to the operator, as a list in Python's form.
-_SCOPES = "pkg.torch.onnx.name_scopes"
-_LAYERS = frozenset({"Conv", "Gemm", "LSTM", "GRU", "MatMul"})
 
 
 def write_onnx(network: Network, path: Path, settings: WriteSettings = _DEFAULT) -> Written:
@@ -80,12 +76,14 @@ def convert(network: Network, settings: WriteSettings = _DEFAULT) -> Conversion:
     """The model that `write_onnx` writes, and how it came to be."""
     from lifecycle.export.fold import fold_quantized_
     from lifecycle.export.graph import compact_
+    from lifecycle.export.layer_names import name_layers_
 
     with quiet():
         model, program, written = _climb(network, settings)
         fold_quantized_(model)
-    names = {name.removeprefix(_PREFIX) for name in network.state_dict()}
-    names |= _name_parameters(model)
+    layers = name_layers_(model, _PREFIX)
+    _name_parameters(model)
+    names = (name.removeprefix(_PREFIX) for name in (*network.state_dict(), *layers))
     renamed = compact_(model, frozenset(name for name in names if "." in name))
     _name_axes(model, network.signature)
     put_meaning_(model, network.meaning)
@@ -184,28 +182,13 @@ def _save_external(model: ModelProto, path: Path) -> None:
     onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=1024)
 
 
-def _name_parameters(model: ModelProto) -> set[str]:
-    """Let parameters be called as in the user's module; gives the names of those that were rearranged."""
+def _name_parameters(model: ModelProto) -> None:
+    """Let parameters be called as in the user's module."""
     renamed = {tensor.name: tensor.name.removeprefix(_PREFIX) for tensor in model.graph.initializer}
-    made: dict[str, str] = {}
-    for node in model.graph.node:
-        # The weight of a layer over sequences is transposed, those of an LSTM are stacked: new tensors.
-        layer = _layer(node) if node.op_type in _LAYERS else ""
-        weight, name = node.input[1] if layer else "", f"{layer}.weight"
-        if renamed.get(weight) == weight and name not in renamed.values():
-            renamed[weight] = made[weight] = name
     for tensor in model.graph.initializer:
         tensor.name = renamed[tensor.name]
     for node in model.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
-    return set(made.values())
-
-
-def _layer(node: NodeProto) -> str:
-    """The module that a node belongs to, as the exporter notes it; empty where it does not."""
-    noted = {item.key: item.value for item in node.metadata_props}.get(_SCOPES, "[]")
-    scopes = ast.literal_eval(noted)
-    return str(scopes[-2]).removeprefix(_PREFIX) if len(scopes) > 1 else ""
 
 
 def _name_axes(model: ModelProto, signature: Signature) -> None:

@@ -43,7 +43,3 @@ INTEGERS_AS_WRITTEN = Tolerance(max_error=0.05, mean_error=1e-3, tie=0.02, flips
 INTEGER_KERNELS = Tolerance(max_error=0.1, mean_error=5e-3, tie=0.05, flips=0.03)
 """INT8 in the runtime's integer kernels, each of which rounds once more. Measured 0.02 and 0.0004, 0.005 and
 0.0013 on the same."""
-
-EDITED_FILE = Tolerance(max_error=0.5, mean_error=0.05, tie=0.5, flips=0.25)
-"""A file whose floats were quantized after conversion, beside the module in float: this is what eight bits
-cost. It tells a broken file from a coarse one; how coarse it may be, the budget says."""

@@ -12,10 +12,12 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_fine_tuning, fit, measure, require_budget, set_learning_rate
+from lifecycle.stages.fitting import check_fine_tuning, fit, require_budget, set_learning_rate
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
+
+    Quantized = tuple[Module, dict[str, JSON], dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class Quantize(Stage):
         calibration_batches: Batches of the training split to find ranges with; never more than one is held.
         percentile: How much of the values ``calibration: percentile`` leaves inside, in percent.
         keep_float: Names or patterns of modules whose layers stay in float.
+        float_layers: How many more may, those whose rounding alone costs most, so that the budget's metric
+            holds.
         activations: ``auto`` for what this processor is fastest with.
         trainer: Arguments of `lifecycle.Trainer`; what is not set is as in training.
     """
@@ -51,6 +55,7 @@ class Quantize(Stage):
     calibration_batches: int = 10
     percentile: float = 99.99
     keep_float: tuple[str, ...] = ()
+    float_layers: int = 4
     activations: Literal["auto", "uint8", "int8"] = "auto"
     lr: float | None = None
     trainer: Mapping[str, object] = field(default_factory=dict)
@@ -60,6 +65,8 @@ class Quantize(Stage):
             raise UsageError(f"calibration_batches is {self.calibration_batches}; expected at least 1")
         if not 50 < self.percentile <= 100:
             raise UsageError(f"percentile is {self.percentile}; expected above 50, at most 100")
+        if self.float_layers < 0:
+            raise UsageError(f"float_layers is {self.float_layers}; expected at least 0")
         if not 0 <= self.freeze_after <= 1:
             raise UsageError(f"freeze_after is {self.freeze_after}; expected a fraction from 0 to 1")
         check_fine_tuning(self.trainer, self.epochs, self.lr)
@@ -68,16 +75,15 @@ class Quantize(Stage):
         """Prepare, calibrate, train if asked to, keep the best epoch; or plan what is done to the file."""
         from lifecycle.compress.cost import count_cost
         from lifecycle.compress.file_edit import check_unquantized
-        from lifecycle.train.artifact import open_checkpoint, read_recipe, write_checkpoint
+        from lifecycle.train.artifact import read_recipe, write_checkpoint
         from lifecycle.train.describe import example_inputs
 
         parent = given["checkpoint"]
         before = read_recipe(parent).edits
         check_unquantized(before)
-        module = open_checkpoint(parent, training=True)
-        set_learning_rate(module, self.lr)
+        module = self._open(parent)
         cost = count_cost(module, example_inputs(module))
-        edit, metrics = self._quantize(module, parent, context, scratch(into))
+        module, edit, metrics = self._quantize(module, parent, context, scratch(into))
         metrics |= asdict(cost)
         require_budget(context, metrics, "quantize")
         return write_checkpoint(
@@ -89,17 +95,26 @@ class Quantize(Stage):
             facts=facts_of(self, context, metrics, [context.budget.metric or ""]),
         )
 
-    def _quantize(
-        self, module: Module, parent: Artifact, context: Context, folder: Path
-    ) -> tuple[dict[str, JSON], dict[str, float]]:
-        """The recipe's record, and what validation gives."""
-        from lifecycle.compress.callbacks import QuantizationAwareTraining
+    def _open(self, parent: Artifact) -> Module:
+        from lifecycle.train.artifact import open_checkpoint
+
+        module = open_checkpoint(parent, training=True)
+        set_learning_rate(module, self.lr)
+        return module
+
+    def _quantize(self, module: Module, parent: Artifact, context: Context, folder: Path) -> Quantized:
+        """The module to keep, the recipe's record, and what validation gives."""
         from lifecycle.compress.capture import UncapturedError
+        from lifecycle.stages.quantize_module import quantize_within
 
         if self.method == "dynamic":
             return self._on_file(module, parent, context, "dynamic")
+
+        def attempt(in_float: tuple[str, ...]) -> tuple[Module, dict[str, JSON]]:
+            return self._in_module(self._open(parent), context, folder, in_float)
+
         try:
-            edit = self._prepare(module, context)
+            return quantize_within(context, attempt, float_layers=self.float_layers)
         except UncapturedError as error:
             if self.method == "qat":
                 raise UsageError(
@@ -108,23 +123,13 @@ class Quantize(Stage):
                 ) from error
             context.progress.note(f"  {error.message}: quantizing the exported file instead")
             return self._on_file(module, parent, context, "static", reason=error.message)
-        if self.method == "qat":
-            options = check_fine_tuning(self.trainer, self.epochs, self.lr)
-            training = QuantizationAwareTraining(freeze_after=self.freeze_after)
-            fit(
-                module,
-                context,
-                options,
-                title="quantize",
-                folder=folder,
-                callbacks=[training],
-                resume=True,
-            )
-        return edit, measure(module, context)
 
-    def _prepare(self, module: Module, context: Context) -> dict[str, JSON]:
-        """Let the module round, with ranges from the training split; gives the recipe's record."""
+    def _in_module(
+        self, module: Module, context: Context, folder: Path, in_float: tuple[str, ...]
+    ) -> tuple[Module, dict[str, JSON]]:
+        """Let the module round, with ranges from the training split, and train it if asked to."""
         from lifecycle.compress.calibration import calibrating
+        from lifecycle.compress.callbacks import QuantizationAwareTraining
         from lifecycle.compress.processor import integers_for
         from lifecycle.compress.quantizer import prepare_quantization_
         from lifecycle.stages.passing import pass_inputs
@@ -135,11 +140,22 @@ class Quantize(Stage):
             example_inputs(module),
             method="qat" if self.method == "qat" else "static",
             integers=integers_for(self.activations),
-            keep_float=self.keep_float,
+            keep_float=(*self.keep_float, *in_float),
         )
         with calibrating(module, calibration=self.calibration, percentile=self.percentile) as observe:
             pass_inputs(module, context, "train", observe, batches=self.calibration_batches)
-        return edit.to_json()
+        if self.method == "qat":
+            training = QuantizationAwareTraining(freeze_after=self.freeze_after)
+            fit(
+                module,
+                context,
+                check_fine_tuning(self.trainer, self.epochs, self.lr),
+                title="quantize",
+                folder=folder / f"{len(in_float)} in float",
+                callbacks=[training],
+                resume=True,
+            )
+        return module, edit.to_json()
 
     def _on_file(
         self,
@@ -148,7 +164,7 @@ class Quantize(Stage):
         context: Context,
         method: Literal["dynamic", "static"],
         reason: str = "",
-    ) -> tuple[dict[str, JSON], dict[str, float]]:
+    ) -> Quantized:
         from lifecycle.compress.processor import integers_for
         from lifecycle.compress.ranges import range_finder
         from lifecycle.stages.quantize_file import plan_file_edit
@@ -164,4 +180,4 @@ class Quantize(Stage):
             batches=self.calibration_batches,
             reason=reason,
         )
-        return edit.to_json(), metrics
+        return module, edit.to_json(), metrics

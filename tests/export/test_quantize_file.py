@@ -75,6 +75,9 @@ def test_static_quantization_takes_recorded_ranges_and_runs_in_integers(file: Pa
 
 
 def test_the_same_edit_gives_the_same_bytes_and_nothing_lies_beside_the_file(file: Path) -> None:
+    model = onnx.load(file)
+    model.metadata_props.add(key="of.a.user", value="kept")
+    onnx.save(model, file)
     content, edit = file.read_bytes(), static(file).to_json()
     made = []
     for _ in range(2):
@@ -83,6 +86,7 @@ def test_the_same_edit_gives_the_same_bytes_and_nothing_lies_beside_the_file(fil
         made.append(file.read_bytes())
     assert made[0] == made[1] != content
     assert [path.name for path in file.parent.iterdir()] == ["model.onnx"]
+    assert ("of.a.user", "kept") in {(item.key, item.value) for item in onnx.load(file).metadata_props}
 
 
 @pytest.mark.parametrize("bits", [7, 8])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.core.budget import Budget
 from lifecycle.core.errors import RefusedError, UsageError
+from lifecycle.core.progress import NullProgress
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Context, Project
 from lifecycle.export.operators import quantized_weights, runtime_operators
@@ -57,6 +60,14 @@ MODELS = {
         if not self.training or torch.rand(()) < 0.8:
             x = x + self.block(x)
         return self.head(nn.functional.max_pool2d(x, 2).flatten(1))
+""",
+    "blinded": """
+        self.first, self.middle, self.last = nn.Linear(64, 32), nn.Linear(32, 33), nn.Linear(33, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = torch.relu(self.middle(torch.relu(self.first(image.flatten(1).float() / 16))))
+        x = torch.cat([x[:, :32], 1e4 + 0 * x[:, 32:]], 1)
+        return self.last(x) - 1e4 * self.last.weight[:, 32]
 """,
 }
 
@@ -163,3 +174,42 @@ def test_what_cannot_be_traced_cannot_be_trained_through(dropping: Made, tmp_pat
         Quantize(method="dynamic", keep_float=("head",)).run(
             {"checkpoint": dense}, tmp_path / "dynamic", context
         )
+
+
+class Remembered(NullProgress):
+    """What was said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def blinded(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Between two layers one value is ten thousand times as large as the others: eight bits see no other."""
+    folder = tmp_path_factory.mktemp("blinded")
+    context = context_of(folder / "project", "blinded")
+    return context, trained(context, folder / "dense")
+
+
+def test_layers_that_hurt_stay_in_float_until_the_budget_holds(blinded: Made, tmp_path: Path) -> None:
+    context, dense = blinded
+    progress = Remembered()
+    budget = Budget(metric="val_acc", max_drop=0.02)
+    strict = replace(context, baseline=dense, budget=budget, progress=progress)
+    stage = Quantize(method="static", calibration="min_max")
+    small = stage.run({"checkpoint": dense}, tmp_path / "small", strict)
+    (edit,) = read_recipe(small).edits
+    assert edit["keep_float"] == ["last"]
+    assert small.numbers()["val_acc"] >= dense.numbers()["val_acc"] - 0.02
+    assert any("is outside the budget: trying again with last in float" in note for note in progress.notes)
+    weights = quantized_weights(
+        Export().run({"checkpoint": small}, tmp_path / "bundle", context).file("model.onnx")
+    )
+    assert (weights.linears, weights.quantized_linears) == (3, 2)
+
+    with pytest.raises(RefusedError, match="quantize: the model is outside the budget"):
+        replace(stage, float_layers=0).run({"checkpoint": dense}, tmp_path / "none", strict)
+    assert not (tmp_path / "none").exists()
