@@ -7,20 +7,22 @@ Which channels must go together follows from torch-pruning's dependency graph (D
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from lifecycle.compress.branches import check_branches
-from lifecycle.compress.cost import Cost, count_cost
+from lifecycle.compress.channel_edit import ChannelEdit, Latency, Ranking, Scope
+from lifecycle.compress.cost import count_cost
 from lifecycle.compress.evidence import Losses, gather_evidence_
 from lifecycle.compress.groups import (
     ChannelGroup,
     History,
     channel_groups,
+    forward_fails,
     ignored_layers,
     ranked,
     remove_channels_,
@@ -35,98 +37,6 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.train.data import tensors
 from lifecycle.train.modes import mode_of
-
-Scope = Literal["global", "local"]
-Latency = Callable[[nn.Module], float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """How channels are chosen.
-
-    Attributes:
-        importance: A name of `lifecycle.compress.importance.IMPORTANCE`, or a function like those.
-        scope: ``global`` ranks the channels of all layers together; ``local`` takes the same part of each.
-        round_to: Keep channel counts multiples of this, as kernels like them.
-        ignore: Names or glob patterns of modules whose layers keep their output channels.
-        steps: Rank anew after each of so many equal parts of the way.
-        seed: For ``importance="random"``.
-        losses: For criteria that look at data: runs a module on it.
-    """
-
-    importance: str | Importance = "magnitude"
-    scope: Scope = "global"
-    round_to: int = 8
-    ignore: Sequence[str] = ()
-    steps: int = 1
-    seed: int = 0
-    losses: Losses | None = None
-
-    def __post_init__(self) -> None:
-        if self.round_to < 1:
-            raise UsageError(f"round_to: expected a whole number from 1, got {self.round_to!r}")
-        if self.steps < 1:
-            raise UsageError(f"steps: expected a whole number from 1, got {self.steps!r}")
-        if self.scope not in ("global", "local"):
-            raise UsageError(f"scope: expected global or local, got {self.scope!r}")
-        if isinstance(self.importance, str):
-            criterion = importance_named(self.importance)
-            if criterion.evidence is not None and self.losses is None:
-                raise UsageError(
-                    f"importance '{self.importance}' looks at {criterion.evidence}: pass losses, a function "
-                    "that runs a module on data and gives the loss of each batch"
-                )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChannelEdit:
-    """What was removed, enough to do it again on a fresh module, and what it brought.
-
-    Attributes:
-        history: Layer, whether its output channels (else its input's), indices removed; in order.
-        target: What was asked for.
-        achieved: What there is, in the target's unit.
-        importance: The criterion.
-        scope: Whether layers were ranked together.
-        round_to: Channel counts were kept multiples of this; less than asked for where that fell short.
-        ignored: Layers that were not to lose output channels, output layers included.
-        before: Cost of one sample before.
-        after: Cost of one sample after.
-    """
-
-    history: History
-    target: Target
-    achieved: float
-    importance: str
-    scope: str
-    round_to: int
-    ignored: tuple[str, ...]
-    before: Cost
-    after: Cost
-
-    @property
-    def macs(self) -> float:
-        """Multiply-accumulates that remain, as a fraction."""
-        return self.after.macs / self.before.macs
-
-    @property
-    def params(self) -> float:
-        """Parameters that remain, as a fraction."""
-        return self.after.params / self.before.params
-
-    def to_json(self) -> dict[str, JSON]:
-        """The recipe's record: plain data, the same for the same edit (a latency stays out of it)."""
-        return {
-            "edit": "prune_channels",
-            "history": [[name, out, list(indices)] for name, out, indices in self.history],
-            "importance": self.importance,
-            "scope": self.scope,
-            "target": {self.target.name: self.target.value},
-            "round_to": self.round_to,
-            "ignored": list(self.ignored),
-            "before": {"macs": self.before.macs, "params": self.before.params},
-            "after": {"macs": self.after.macs, "params": self.after.params},
-        }
 
 
 def prune_channels_(
@@ -310,11 +220,7 @@ class _Search:
         try:
             count_cost(pruned, self.example)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise UsageError(
-                f"forward of {type(self.module).__name__} fails once channels are removed: {error}",
-                hint="a size written into forward (view(-1, 64)) does not follow: use flatten(1) or x.shape, "
-                "or name the layer before it in `ignore`",
-            ) from error
+            raise forward_fails(self.module, error) from error
         return pruned
 
 

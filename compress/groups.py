@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,16 +11,20 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lifecycle.compress.dependency import dependencies
+from lifecycle.compress.alignment import aligned, moves_channels
+from lifecycle.compress.dependency import coupled_groups, dependencies
 from lifecycle.compress.heads import Heads, attention_heads, inside_attention
 from lifecycle.compress.importance import Importance
+from lifecycle.compress.modes import copied
 from lifecycle.compress.outputs import CONVOLUTIONS, output_layers
 from lifecycle.core.errors import UsageError, suggest
+from lifecycle.train.data import tensors
 from lifecycle.train.modes import mode_of
 
 if TYPE_CHECKING:
     from torch_pruning.dependency import DependencyGraph, Group
 
+log = logging.getLogger(__name__)
 History: TypeAlias = tuple[tuple[str, bool, tuple[int, ...]], ...]
 
 
@@ -66,19 +71,18 @@ def channel_groups(
         ignored: Names of layers that keep their output channels.
         full: Units of each group before any pruning; by default those that there are.
     """
-    from torch_pruning import ops
-
     names = {part: name for name, part in module.named_modules()}
     kept = [module.get_submodule(name) for name in ignored]
-    roots = [ops.TORCH_CONV, ops.TORCH_LINEAR]
     heads = attention_heads(module, example)
     found = []
     with dependencies(module, example) as graph:
-        for group in graph.get_all_groups(ignored_layers=kept, root_module_types=roots):
+        for group in coupled_groups(graph, kept):
             layer = names[group[0].dep.target.module]
             scores = importance(group)
             units = _units(graph, group, layer, heads)
             if scores is None or units is None:
+                continue
+            if layer not in heads and moves_channels(group) and not aligned(module, example, layer, units[0]):
                 continue
             finite = torch.nan_to_num(scores.detach().cpu().double(), nan=0.0)
             mean = finite[torch.tensor(units)].mean(1)
@@ -91,7 +95,7 @@ def channel_groups(
                     full=(full or {}).get(layer, len(units)),
                 )
             )
-    return found
+    return removable(module, example, found)
 
 
 def ranked(groups: Sequence[ChannelGroup]) -> list[ChannelGroup]:
@@ -143,6 +147,7 @@ def remove_channels_(module: nn.Module, example: tuple[Tensor, ...], history: Hi
     for name, _, indices in history:
         _check_layer(module, name, indices)
     trained = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    ties = _ties(module)
     module.requires_grad_(True)
     try:
         with mode_of(module, training=False):
@@ -151,9 +156,89 @@ def remove_channels_(module: nn.Module, example: tuple[Tensor, ...], history: Hi
                 graph.load_pruning_history([[name, out, list(indices)] for name, out, indices in history])
             for layer, found in heads.items():
                 found.recount_(module, layer)
+            _tie_(module, ties)
     finally:
         for name, parameter in module.named_parameters():
-            parameter.requires_grad_(trained[name])
+            parameter.requires_grad_(trained.get(name, True))
+
+
+def removable(
+    module: nn.Module, example: tuple[Tensor, ...], groups: Sequence[ChannelGroup]
+) -> list[ChannelGroup]:
+    """The groups that forward can do with less of: tried on copies, first all of them, then one by one.
+
+    A layer stays whole where forward splits its channels in halves, say, or has their number written into it;
+    which these are is logged.
+
+    Raises:
+        UsageError: that holds for all of them.
+    """
+    many = [group for group in groups if len(group.units) > 1]
+    if not many or _failure(module, example, many) is None:
+        return many
+    failures = {group.layer: _failure(module, example, [group]) for group in many}
+    found = [group for group in many if failures[group.layer] is None]
+    if not found:
+        raise forward_fails(module, next(error for error in failures.values() if error is not None))
+    whole = [layer for layer, error in failures.items() if error is not None]
+    if whole:
+        log.warning("left whole, for forward fails with fewer of their channels: %s", ", ".join(whole))
+    return found
+
+
+def forward_fails(module: nn.Module, error: Exception) -> UsageError:
+    """The error of a forward that does not follow the channels that it gets."""
+    return UsageError(
+        f"forward of {type(module).__name__} fails once channels are removed: {error}",
+        hint="a size written into forward (view(-1, 64)) does not follow: use flatten(1) or x.shape, "
+        "or name the layer before it in `ignore`",
+    )
+
+
+def _failure(
+    module: nn.Module, example: tuple[Tensor, ...], groups: Sequence[ChannelGroup]
+) -> Exception | None:
+    """What happens when each group loses one unit; None where forward gives what it gave before."""
+    trial = copied(module)
+    try:
+        remove_channels_(trial, example, tuple((each.layer, True, each.removed(1)) for each in groups))
+        with torch.no_grad():
+            before, after = (
+                [tuple(tensor.shape) for tensor in tensors(each(*example))] for each in (module, trial)
+            )
+    except (RuntimeError, ValueError, IndexError, KeyError, TypeError, AssertionError) as error:
+        return error
+    return None if before == after else ValueError(f"its outputs change from {before} to {after}")
+
+
+def _ties(module: nn.Module) -> list[list[str]]:
+    """Names of parameters that are one, where they have several."""
+    found: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        found.setdefault(parameter, []).append(name)
+    return [names for names in found.values() if len(names) > 1]
+
+
+def _tie_(module: nn.Module, ties: Sequence[Sequence[str]]) -> None:
+    """Make one again what was one parameter before channels were removed.
+
+    Raises:
+        UsageError: they have lost different channels.
+    """
+    for names in ties:
+        parts = {name: module.get_parameter(name) for name in names}
+        first = parts[names[0]]
+        for name, other in parts.items():
+            if other is first:
+                continue
+            if other.shape != first.shape:
+                raise UsageError(
+                    f"{names[0]} and {name} are one parameter, and would lose different channels: "
+                    f"{tuple(first.shape)} and {tuple(other.shape)}",
+                    hint="name one of their layers in `ignore`",
+                )
+            owner, _, own = name.rpartition(".")
+            setattr(module.get_submodule(owner), own, first)
 
 
 def ignored_layers(module: nn.Module, example: tuple[Tensor, ...], patterns: Sequence[str]) -> list[str]:

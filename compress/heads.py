@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lifecycle.compress.dependency import dependencies
+from lifecycle.compress.dependency import coupled_groups, dependencies
 from lifecycle.compress.modes import copied
 from lifecycle.train.data import tensors
 
@@ -97,7 +97,7 @@ def attention_heads(
     found = {}
     with dependencies(trial, example) as graph:
         names = {part: name for name, part in trial.named_modules()}
-        for group in graph.get_all_groups(root_module_types=[nn.Linear]):
+        for group in coupled_groups(graph, ()):
             layer = names[group[0].dep.target.module]
             owner = layer.rpartition(".")[0]
             if owner in owners and inside_attention(group):

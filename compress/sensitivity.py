@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lifecycle.compress.channels import Ranking
+from lifecycle.compress.channel_edit import Ranking
 from lifecycle.compress.cost import count_cost
 from lifecycle.compress.evidence import gather_evidence_
 from lifecycle.compress.groups import ChannelGroup, channel_groups, ignored_layers, remove_channels_

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor, nn
 
-from lifecycle.compress.channels import ChannelEdit, Ranking, Scope, prune_channels_, replay_channels
+from lifecycle.compress.channel_edit import ChannelEdit, Ranking, Scope
+from lifecycle.compress.channels import prune_channels_, replay_channels
 from lifecycle.compress.evidence import Losses
 from lifecycle.compress.importance import Importance, importance_named
 from lifecycle.compress.latency import eager_latency_ms

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 from torch_pruning.dependency import Group
 
 from lifecycle.compress.channels import prune_channels_
-from lifecycle.compress.importance import importance_named
+from lifecycle.compress.importance import IMPORTANCE, importance_named
+from lifecycle.compress.options import ImportanceName
 from lifecycle.core.errors import UsageError
 from tests.compress.architectures import IMAGE, CifarResNet, ViT
 
@@ -115,3 +117,7 @@ def test_a_criterion_that_scores_nothing_says_what_it_needs() -> None:
         UsageError, match=r"'bn_scale' finds no channels of ViT that may go\nbn_scale needs batch"
     ):
         prune_channels_(ViT(), IMAGE, macs=0.5, importance="bn_scale")
+
+
+def test_a_pipeline_file_knows_every_criterion() -> None:
+    assert set(get_args(ImportanceName)) == set(IMPORTANCE)
