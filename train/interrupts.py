@@ -35,9 +35,20 @@ class Interrupts:
         self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield
+            if self.received is not None:  # too late for a step: it is heeded all the same
+                self.act()
         finally:
             for number, handler in self._before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    @contextmanager
+    def unsaved(self) -> Iterator[None]:
+        """Save nothing for a while, whatever is received."""
+        before, self.save = self.save, lambda: None
+        try:
+            yield
+        finally:
+            self.save = before
 
     def act(self) -> None:
         """Save, then do what the signal would have done: KeyboardInterrupt, or exit with 143 for SIGTERM.
