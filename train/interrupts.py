@@ -25,6 +25,10 @@ class Interrupts:
         self.save: Callable[[], None] = lambda: None
         self._before: dict[int, Any] = {}
 
+    def forget(self) -> None:
+        """Whatever was received was for another verb."""
+        self.received = None
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take signals for a while; only the main thread can."""

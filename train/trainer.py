@@ -169,6 +169,7 @@ class Trainer(TrainerOptions):
         self._module, self.datamodule = module, datamodule
         self._sources = Sources(module, datamodule, given)
         self.interrupts.save = self._save_interrupted
+        self.interrupts.forget()
         self._fitting = None
         self._delivery = Delivery(self.loggers)
         self._progress.results.clear()

@@ -189,6 +189,16 @@ def test_a_search_for_a_learning_rate_ends_with_the_batch_at_work(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_trainer_scores_a_fit_that_was_interrupted(tmp_path: Path) -> None:
+    module = seeded(Plain)
+    trainer = quiet(max_epochs=3, callbacks=[Signals("training", signal.SIGINT), ModelCheckpoint(tmp_path)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(module, loader())
+    assert trainer.interrupted
+    assert set(trainer.test(module, loader(), verbose=False)[0]) == {"test_loss"}
+    assert not trainer.interrupted
+
+
 def test_a_fit_that_saves_nothing_ends_without_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
