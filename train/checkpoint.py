@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lifecycle.core.errors import ArtifactError, UsageError
-from lifecycle.train.errors import other_model
+from lifecycle.train.errors import other_groups, other_model, other_optimizer, unreadable
 from lifecycle.train.hparams import arguments_from, checkpointed
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
@@ -182,13 +182,22 @@ def _restore_optimization(content: Mapping[str, Any], optimization: Optimization
         ("lr_schedulers", "learning rate schedulers", optimization.schedules),
     ):
         saved = content.get(key, [])
+        if wanted and not content.get("optimizer_states"):
+            raise UsageError(
+                "the checkpoint holds weights alone (save_weights_only=True), so a fit cannot go on from it",
+                hint="Begin a new fit with module = load_from_checkpoint(path), or save whole checkpoints.",
+            )
         if len(saved) != len(wanted):
             raise UsageError(
                 f"the checkpoint holds {len(saved)} {what}, and configure_optimizers returned {len(wanted)}",
-                hint="A fit goes on with the optimizers that were saved, not from weights alone.",
+                hint="A fit goes on with the optimizers and schedulers that were saved.",
             )
     for optimizer, values in zip(optimization.optimizers, content["optimizer_states"], strict=True):
+        if (error := other_groups(values, optimizer)) is not None:
+            raise error
         optimizer.load_state_dict(values)
+        if (error := other_optimizer(values, optimizer)) is not None:
+            raise error
     for schedule, values in zip(optimization.schedules, content["lr_schedulers"], strict=True):
         schedule.scheduler.load_state_dict(values)
 
@@ -206,7 +215,7 @@ def load_ckpt(path: Path, map_location: Any = "cpu") -> dict[str, object]:
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        raise ArtifactError(f"checkpoint {path} cannot be read: {error}") from error
+        raise unreadable(path, error) from error
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ArtifactError(f"{path} is not a checkpoint of a trainer: it lacks {', '.join(missing)}")
