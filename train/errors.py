@@ -152,8 +152,8 @@ def unreadable(path: Path, error: Exception) -> ArtifactError:
     if found := re.search(r"GLOBAL (\S+)", str(error)):
         return ArtifactError(
             f"checkpoint {path} cannot be read: it holds {found[1]}, which only unpickling could bring back",
-            hint="Unpickling runs code of the file's, so it is not done: take weights and plain values out of "
-            "it with the program that wrote it.",
+            hint="Unpickling runs code of the file's, so it is not done: take weights and plain values out "
+            "of it with the program that wrote it.",
         )
     return ArtifactError(f"checkpoint {path} cannot be read: {error}")
 

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 
 from lifecycle.core.errors import UsageError
 from lifecycle.train.evaluate import Evaluation, Kind
-from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
 from lifecycle.train.evaluating import SPLITS
+from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.loggers.dummy import DummyLogger
 from lifecycle.train.loop import FitLoop

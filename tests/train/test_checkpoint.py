@@ -343,7 +343,9 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Runs()}, tmp_path / "evil.ckpt")
-    with pytest.raises(ArtifactError, match="evil.ckpt cannot be read: it holds posix.mkdir, which only unp"):
+    with pytest.raises(
+        ArtifactError, match=r"evil.ckpt cannot be read: it holds posix.mkdir, which only unp"
+    ):
         load_ckpt(tmp_path / "evil.ckpt")
     assert not (tmp_path / "ran").exists()
 
