@@ -19,6 +19,7 @@ from lifecycle.train.hparams import arguments_from, checkpointed
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
 from lifecycle.train.optim import Optimization, scheduler_states
+from lifecycle.train.packed import unpacked
 from lifecycle.train.precision import Precision
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
@@ -219,7 +220,7 @@ def load_ckpt(path: Path, map_location: Any = "cpu") -> dict[str, object]:
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ArtifactError(f"{path} is not a checkpoint of a trainer: it lacks {', '.join(missing)}")
-    return cast("dict[str, object]", content)
+    return cast("dict[str, object]", unpacked(content))
 
 
 def load_module(

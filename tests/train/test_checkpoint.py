@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -352,7 +354,11 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [(nn.ReLU, "torch.nn.modules.activation.ReLU"), (Path("here"), "pathlib"), (lambda: 1, "lambda")],
+    [
+        (nn.ReLU, "torch.nn.modules.activation.ReLU"),
+        (timedelta(1), "datetime.timedelta"),
+        (lambda: 1, "lambda"),
+    ],
 )
 def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, value: object, named: str) -> None:
     class Odd(Plain):
@@ -364,6 +370,48 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, value: objec
     assert named in caught.value.message
     assert "out of state_dict()" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+class Remembering(Plain):
+    """Keeps what it saw in whatever its author found handy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, Any] = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["kept"] = self.kept
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.kept = checkpoint["kept"]
+
+
+def test_arrays_paths_and_numbers_of_numpy_come_back(tmp_path: Path) -> None:
+    given = {
+        "arrays": [np.arange(6.0).reshape(2, 3).T, np.array(True), (np.zeros((0, 2), np.uint16), 1)],
+        "folder": Path("here"),
+        "best": np.float32(0.5),
+        "generator": np.random.RandomState(3).get_state(),
+    }
+    module = Remembering()
+    module.kept = given
+    quiet(callbacks=ModelCheckpoint(tmp_path, filename="one")).fit(module, loader())
+    again = Remembering()
+    quiet(max_epochs=2).fit(again, loader(), ckpt_path=tmp_path / "one.ckpt")
+    kept = again.kept
+    arrays = [kept["arrays"][0], kept["arrays"][1], kept["arrays"][2][0], kept["generator"][1]]
+    expected: list[Any] = [
+        given["arrays"][0],
+        given["arrays"][1],
+        given["arrays"][2][0],
+        given["generator"][1],
+    ]  # type: ignore[index]
+    for found, wanted in zip(arrays, expected, strict=True):
+        assert (type(found), found.dtype, found.shape) == (np.ndarray, wanted.dtype, wanted.shape)
+        assert (found == wanted).all()
+    assert kept["folder"] == Path("here")
+    assert (type(kept["best"]), kept["best"]) == (float, 0.5)
+    torch.load(tmp_path / "one.ckpt", weights_only=True)
 
 
 class Assembled(Plain):
