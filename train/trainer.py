@@ -284,8 +284,9 @@ class Trainer(TrainerOptions):
             removes: Older files that are removed once it is there.
             link: A link that is then made to lead to it.
         """
-        content = self.dump_checkpoint(weights_only=bool(weights_only))
-        self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait)
+        with self.profiler.profile("save_checkpoint"):
+            content = self.dump_checkpoint(weights_only=bool(weights_only))
+            self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait)
 
     def _save_interrupted(self) -> None:
         """Save before an interrupted fit ends, if it saves at all."""
