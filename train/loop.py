@@ -91,7 +91,7 @@ class FitLoop:
             self.tail()
         elif not state.batch:
             self.hooks.call("on_train_epoch_start")
-        if not (state.last or (state.batch and self.plan.stops(state))):
+        if not (state.last or self.plan.stops(state)):
             for index, batch, last in self.batches():
                 if self.batch(batch, index, last) or self.plan.stops(state):
                     break
@@ -184,7 +184,7 @@ class FitLoop:
         state.epoch_done = not cut
         self.save(epoch_ended=True)
         # What was logged in an epoch that was cut still counts for who saves now and goes on later.
-        state.cut_at = state.batch if cut else 0
+        state.cut_at = state.batch if cut else None
         if not cut:
             self.logbook.clear()
         state.epoch += 1
