@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lifecycle.core.errors import ArtifactError, UsageError
 from lifecycle.train.errors import other_groups, other_model, other_optimizer, unreadable
+from lifecycle.train.foreign import lightnings_state, warn_of_what_differs
 from lifecycle.train.hparams import arguments_from, checkpointed
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
@@ -116,19 +117,23 @@ def _loop_state(module: Module, progress: Progress) -> dict[str, object]:
     }
 
 
-def own_state(content: Mapping[str, Any]) -> dict[str, Any]:
+def own_state(content: Mapping[str, Any], *, automatic: bool = True) -> dict[str, Any]:
     """What this trainer needs to go on.
 
+    Args:
+        content: Of a checkpoint of this trainer or of Lightning's.
+        automatic: Whether the trainer steps the optimizer.
+
     Raises:
-        UsageError: the checkpoint is of another trainer, or holds weights alone.
+        UsageError: the checkpoint does not say where the fit stood.
     """
-    loops = content.get("loops", {})
-    if "lifecycle" not in loops:
+    own = content.get("loops", {}).get("lifecycle") or lightnings_state(content, automatic=automatic)
+    if own is None:
         raise UsageError(
-            "the checkpoint was not written by this trainer, so a fit cannot go on from it; "
+            "the checkpoint does not say where a fit stood, so none can go on from it; "
             "its weights can be read with load_from_checkpoint"
         )
-    return cast("dict[str, Any]", loops["lifecycle"])
+    return cast("dict[str, Any]", own)
 
 
 def restore_module(content: Mapping[str, Any], module: Module, *, strict: bool | None = None) -> None:
@@ -163,7 +168,7 @@ def restore_progress(content: Mapping[str, Any], module: Module, progress: Progr
     Raises:
         UsageError: the checkpoint is of other optimizers or data; says what differs.
     """
-    own = own_state(content)
+    own = own_state(content, automatic=module.automatic_optimization)
     progress.state.load_state_dict(own["state"])
     progress.results.load_state_dict(own["results"])
     _restore_optimization(content, progress.optimization)
@@ -174,7 +179,10 @@ def restore_progress(content: Mapping[str, Any], module: Module, progress: Progr
     for name, parameter in module.named_parameters():
         gradient = own["gradients"].get(name)
         parameter.grad = None if gradient is None else gradient.to(parameter.device)
-    progress.seed = own["seed"]
+    if own["seed"] is None:
+        warn_of_what_differs(content, progress.state)
+    else:
+        progress.seed = own["seed"]
 
 
 def _restore_optimization(content: Mapping[str, Any], optimization: Optimization) -> None:

@@ -80,8 +80,8 @@ class Fitting:
             return
         self._loaded_at = progress.state.epoch
         self.training_feed()
-        if content is not None:
-            self.training_feed().load_state_dict(own_state(content)["data"], position=progress.state.batch)
+        if content is not None and (data := own_state(content)["data"]) is not None:
+            self.training_feed().load_state_dict(data, position=progress.state.batch)
         # A fit that was killed after its last checkpoint has its end yet to come: averaged weights, say.
         if content is None and plan.done(progress.state):
             return

@@ -252,14 +252,14 @@ def test_a_checkpoint_with_other_schedules_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_checkpoint_of_another_trainer_is_refused_for_a_resume_and_gives_its_weights(
+def test_a_checkpoint_that_tells_no_position_is_refused_for_a_resume_and_gives_its_weights(
     tmp_path: Path,
 ) -> None:
     fit(tmp_path, max_epochs=1)
     content = load_ckpt(tmp_path / "last.ckpt")
     save_ckpt(tmp_path / "foreign.ckpt", content | {"loops": {"fit_loop": {}}})
     with pytest.raises(
-        UsageError, match=r"^the checkpoint was not written by this trainer, .* load_from_checkpoint$"
+        UsageError, match=r"^the checkpoint does not say where a fit stood, .* load_from_checkpoint$"
     ):
         fit(tmp_path, ckpt_path=tmp_path / "foreign.ckpt")
     module = Regression.load_from_checkpoint(tmp_path / "foreign.ckpt")
