@@ -1,4 +1,4 @@
-"""Where a fit of PyTorch Lightning stood when it wrote a checkpoint, so that one of ours goes on from there."""
+"""Where a fit of PyTorch Lightning stood when it wrote a checkpoint: one of ours goes on from there."""
 
 from __future__ import annotations
 
