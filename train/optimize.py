@@ -10,6 +10,7 @@ from torch import Tensor, enable_grad
 from torch.optim import Optimizer
 
 from lifecycle.core.errors import UsageError
+from lifecycle.train.diagnose import explain_gradients
 from lifecycle.train.finite import FiniteCheck
 from lifecycle.train.hooks import STRATEGY, Hooks
 from lifecycle.train.metrics import Logbook
@@ -252,17 +253,27 @@ def backward_of(tools: Tools) -> Callable[..., None] | None:
 def backward(
     tools: Tools, loss: Tensor, overridden: Callable[..., None] | None, *args: Any, **kwargs: Any
 ) -> None:
-    """Gradients of a loss, with the hooks around."""
+    """Gradients of a loss, with the hooks around.
+
+    Raises:
+        UsageError: there are none of this loss; says why.
+    """
     if tools.scales:
         loss = tools.precision.scale(loss)
     for call in tools.hooks["on_before_backward"]:
         tools.logbook.hook = "on_before_backward"
         call(loss)
-    if overridden is None:
-        loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
-    else:
-        tools.logbook.hook = "backward"
-        overridden(loss, *args, **kwargs)
+    try:
+        if overridden is None:
+            loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
+        else:
+            tools.logbook.hook = "backward"
+            overridden(loss, *args, **kwargs)
+    except RuntimeError as error:
+        finding = None if args or "gradient" in kwargs else explain_gradients(tools.module, loss)
+        if finding is None:
+            raise
+        raise UsageError(str(finding)) from error
     for call in tools.hooks["on_after_backward"]:
         tools.logbook.hook = "on_after_backward"
         call()
