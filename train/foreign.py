@@ -24,11 +24,13 @@ def lightnings_state(content: Mapping[str, Any], *, automatic: bool = True) -> d
     batches = loop.get("epoch_loop.batch_progress")
     if not batches:
         return None
-    ended = bool(batches["is_last_batch"])
+    epochs = loop["epoch_progress"]["current"]
+    counted = epochs["completed"] == epochs["ready"]  # when the file was written the fit was over, say
+    last = bool(batches["is_last_batch"])
     seen = batches["total"]["processed"]
     state = FitState(
-        epoch=content["epoch"] + ended,
-        batch=0 if ended else batches["current"]["processed"],
+        epoch=content["epoch"] + (last and not counted),
+        batch=0 if last or counted else batches["current"]["processed"],
         batches_seen=seen,
         global_step=content["global_step"],
         stepped=content["global_step"] if automatic else seen,

@@ -14,8 +14,8 @@ from lifecycle.train.writer import save_ckpt
 from tests.train.small import Plain, loader, quiet, same, seeded
 
 
-def progress(done: int, seen: int, *, last: bool) -> dict[str, Any]:
-    """As Lightning 2.6.6 writes it, after `done` batches of an epoch and `seen` of all."""
+def progress(done: int, seen: int, *, last: bool, over: bool = False) -> dict[str, Any]:
+    """As Lightning 2.6.6 writes it, after `done` batches of an epoch and `seen` of all, or when a fit is over."""
     counts = {name: done for name in ("ready", "completed", "started", "processed")}
     return {
         "fit_loop": {
@@ -26,7 +26,9 @@ def progress(done: int, seen: int, *, last: bool) -> dict[str, Any]:
                 "total": dict.fromkeys(counts, seen),
                 "is_last_batch": last,
             },
-            "epoch_progress": {"current": {"ready": 2, "completed": 1, "started": 2, "processed": 2}},
+            "epoch_progress": {
+                "current": {"ready": 2, "completed": 1 + over, "started": 2, "processed": 1 + over}
+            },
         }
     }
 
@@ -38,17 +40,13 @@ def fit(folder: Path, epochs: int, *, ckpt_path: Path | None = None) -> tuple[An
     return trainer, module
 
 
-@pytest.mark.parametrize(
-    ("epoch", "done", "last", "where"),
-    [(1, 6, True, "epoch 2, batch 0"), (2, 0, False, "epoch 2, batch 0")],
-)
-def test_it_goes_on_where_lightnings_would(
-    tmp_path: Path, epoch: int, done: int, last: bool, where: str
-) -> None:
+@pytest.mark.parametrize(("epoch", "over"), [(1, False), (2, True)])
+def test_it_goes_on_where_lightnings_would(tmp_path: Path, epoch: int, over: bool) -> None:
     fit(tmp_path, 2)
     content = load_ckpt(tmp_path / "epoch=1-step=12.ckpt")
-    loops = progress(done, 12, last=last)
+    loops = progress(6, 12, last=True, over=over)
     save_ckpt(tmp_path / "foreign.ckpt", content | {"epoch": epoch, "loops": loops})
+    where = "epoch 2, batch 0"
     with pytest.warns(
         UserWarning, match=f"written by PyTorch Lightning 2.6.0: the fit goes on at {where}, with"
     ):
