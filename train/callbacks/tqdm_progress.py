@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -89,8 +90,11 @@ class TQDMProgressBar(ProgressBar):
 
     @property
     def train_progress_bar(self) -> Bar:
-        """The bar of the epoch."""
-        return self._shown("train")
+        """The bar of the epoch; it says how far that is, though it is drawn by the clock."""
+        bar = self._shown("train")
+        total = self.total_train_batches
+        bar.n, bar.total = self._at, None if math.isinf(total) else int(total)
+        return bar
 
     @property
     def val_progress_bar(self) -> Bar:
