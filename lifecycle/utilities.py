@@ -23,13 +23,21 @@ if TYPE_CHECKING:
         OptimizerLRScheduler,
         OptimizerLRSchedulerConfig,
     )
+    from lifecycle.train.batch import batch_size as extract_batch_size
     from lifecycle.train.combined import CombinedLoader
     from lifecycle.train.data import move_data_to_device
     from lifecycle.train.flops import measure_flops
     from lifecycle.train.gradients import grad_norm
     from lifecycle.train.hparams import HyperParameters as AttributeDict
     from lifecycle.train.isolation import isolate_rng
-    from lifecycle.train.rank_zero import rank_zero_debug, rank_zero_info, rank_zero_only, rank_zero_warn
+    from lifecycle.train.rank_zero import (
+        PossibleUserWarning,
+        rank_zero_debug,
+        rank_zero_deprecation,
+        rank_zero_info,
+        rank_zero_only,
+        rank_zero_warn,
+    )
     from lifecycle.train.summary import ModelSummary, summarize
 
 __all__ = [
@@ -49,11 +57,14 @@ __all__ = [
     "OptimizerConfig",
     "OptimizerLRScheduler",
     "OptimizerLRSchedulerConfig",
+    "PossibleUserWarning",
+    "extract_batch_size",
     "grad_norm",
     "isolate_rng",
     "measure_flops",
     "move_data_to_device",
     "rank_zero_debug",
+    "rank_zero_deprecation",
     "rank_zero_info",
     "rank_zero_only",
     "rank_zero_warn",
@@ -65,11 +76,14 @@ _HOME = {
     "CombinedLoader": "train.combined:CombinedLoader",
     "MisconfigurationException": "core.errors:UsageError",
     "ModelSummary": "train.summary:ModelSummary",
+    "PossibleUserWarning": "train.rank_zero:PossibleUserWarning",
+    "extract_batch_size": "train.batch:batch_size",
     "grad_norm": "train.gradients:grad_norm",
     "isolate_rng": "train.isolation:isolate_rng",
     "measure_flops": "train.flops:measure_flops",
     "move_data_to_device": "train.data:move_data_to_device",
     "rank_zero_debug": "train.rank_zero:rank_zero_debug",
+    "rank_zero_deprecation": "train.rank_zero:rank_zero_deprecation",
     "rank_zero_info": "train.rank_zero:rank_zero_info",
     "rank_zero_only": "train.rank_zero:rank_zero_only",
     "rank_zero_warn": "train.rank_zero:rank_zero_warn",
@@ -88,5 +102,16 @@ def __getattr__(name: str) -> object:
 
 also_named(
     __name__,
-    ("combined_loader", "exceptions", "grads", "model_summary", "parsing", "rank_zero", "seed", "types"),
+    (
+        "combined_loader",
+        "data",
+        "exceptions",
+        "grads",
+        "model_summary",
+        "parsing",
+        "rank_zero",
+        "seed",
+        "types",
+        "warnings",
+    ),
 )

@@ -46,3 +46,33 @@ def test_the_surface_is_what_it_is() -> None:
         "seed_everything",
         "with_forward",
     }
+
+
+LIGHTNINGS_WAYS = """
+lifecycle.callbacks.early_stopping: EarlyStopping
+lifecycle.callbacks.progress.tqdm_progress: TQDMProgressBar
+lifecycle.core: LightningModule LightningDataModule
+lifecycle.core.datamodule: LightningDataModule
+lifecycle.core.module: LightningModule
+lifecycle.core.optimizer: LightningOptimizer
+lifecycle.loggers.tensorboard: TensorBoardLogger
+lifecycle.trainer.states: RunningStage TrainerFn TrainerStatus
+lifecycle.utilities.data: extract_batch_size
+lifecycle.utilities.exceptions: MisconfigurationException
+lifecycle.utilities.rank_zero: rank_zero_deprecation rank_zero_only
+lifecycle.utilities.types: STEP_OUTPUT OptimizerLRScheduler
+lifecycle.utilities.warnings: PossibleUserWarning
+"""
+
+
+@pytest.mark.parametrize("line", LIGHTNINGS_WAYS.strip().splitlines())
+def test_what_scripts_import_from_lightnings_files_is_found_under_ours(line: str) -> None:
+    module, _, names = line.partition(": ")
+    for name in names.split():
+        assert hasattr(importlib.import_module(module), name)
+
+
+def test_it_is_the_class_itself() -> None:
+    from lifecycle.core.module import LightningModule  # type: ignore[import-not-found]
+
+    assert LightningModule is pl.Module

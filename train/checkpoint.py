@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from lifecycle.core.errors import ArtifactError, UsageError
-from lifecycle.train.errors import other_model
+from lifecycle.train.errors import other_groups, other_model, other_optimizer, unreadable
+from lifecycle.train.foreign import lightnings_state, warn_of_what_differs
 from lifecycle.train.hparams import arguments_from, checkpointed
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
 from lifecycle.train.optim import Optimization, scheduler_states
+from lifecycle.train.packed import unpacked
 from lifecycle.train.precision import Precision
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
@@ -115,19 +117,23 @@ def _loop_state(module: Module, progress: Progress) -> dict[str, object]:
     }
 
 
-def own_state(content: Mapping[str, Any]) -> dict[str, Any]:
+def own_state(content: Mapping[str, Any], *, automatic: bool = True) -> dict[str, Any]:
     """What this trainer needs to go on.
 
+    Args:
+        content: Of a checkpoint of this trainer or of Lightning's.
+        automatic: Whether the trainer steps the optimizer.
+
     Raises:
-        UsageError: the checkpoint is of another trainer, or holds weights alone.
+        UsageError: the checkpoint does not say where the fit stood.
     """
-    loops = content.get("loops", {})
-    if "lifecycle" not in loops:
+    own = content.get("loops", {}).get("lifecycle") or lightnings_state(content, automatic=automatic)
+    if own is None:
         raise UsageError(
-            "the checkpoint was not written by this trainer, so a fit cannot go on from it; "
+            "the checkpoint does not say where a fit stood, so none can go on from it; "
             "its weights can be read with load_from_checkpoint"
         )
-    return cast("dict[str, Any]", loops["lifecycle"])
+    return cast("dict[str, Any]", own)
 
 
 def restore_module(content: Mapping[str, Any], module: Module, *, strict: bool | None = None) -> None:
@@ -162,7 +168,7 @@ def restore_progress(content: Mapping[str, Any], module: Module, progress: Progr
     Raises:
         UsageError: the checkpoint is of other optimizers or data; says what differs.
     """
-    own = own_state(content)
+    own = own_state(content, automatic=module.automatic_optimization)
     progress.state.load_state_dict(own["state"])
     progress.results.load_state_dict(own["results"])
     _restore_optimization(content, progress.optimization)
@@ -173,7 +179,10 @@ def restore_progress(content: Mapping[str, Any], module: Module, progress: Progr
     for name, parameter in module.named_parameters():
         gradient = own["gradients"].get(name)
         parameter.grad = None if gradient is None else gradient.to(parameter.device)
-    progress.seed = own["seed"]
+    if own["seed"] is None:
+        warn_of_what_differs(content, progress.state)
+    else:
+        progress.seed = own["seed"]
 
 
 def _restore_optimization(content: Mapping[str, Any], optimization: Optimization) -> None:
@@ -182,13 +191,22 @@ def _restore_optimization(content: Mapping[str, Any], optimization: Optimization
         ("lr_schedulers", "learning rate schedulers", optimization.schedules),
     ):
         saved = content.get(key, [])
+        if wanted and not content.get("optimizer_states"):
+            raise UsageError(
+                "the checkpoint holds weights alone (save_weights_only=True), so a fit cannot go on from it",
+                hint="Begin a new fit with module = load_from_checkpoint(path), or save whole checkpoints.",
+            )
         if len(saved) != len(wanted):
             raise UsageError(
                 f"the checkpoint holds {len(saved)} {what}, and configure_optimizers returned {len(wanted)}",
-                hint="A fit goes on with the optimizers that were saved, not from weights alone.",
+                hint="A fit goes on with the optimizers and schedulers that were saved.",
             )
     for optimizer, values in zip(optimization.optimizers, content["optimizer_states"], strict=True):
+        if (error := other_groups(values, optimizer)) is not None:
+            raise error
         optimizer.load_state_dict(values)
+        if (error := other_optimizer(values, optimizer)) is not None:
+            raise error
     for schedule, values in zip(optimization.schedules, content["lr_schedulers"], strict=True):
         schedule.scheduler.load_state_dict(values)
 
@@ -206,11 +224,11 @@ def load_ckpt(path: Path, map_location: Any = "cpu") -> dict[str, object]:
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        raise ArtifactError(f"checkpoint {path} cannot be read: {error}") from error
+        raise unreadable(path, error) from error
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ArtifactError(f"{path} is not a checkpoint of a trainer: it lacks {', '.join(missing)}")
-    return cast("dict[str, object]", content)
+    return cast("dict[str, object]", unpacked(content))
 
 
 def load_module(

@@ -9,6 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from lifecycle.train.packed import packed
+
 
 class Copied(dict[str, object]):
     """What `copied` took.
@@ -29,7 +31,8 @@ def copied(content: Mapping[str, object], *, share: bool = False) -> Copied:
     """A state that stays as it is while training goes on: its tensors in memory of their own, on the CPU.
 
     Tensors that share memory (tied weights) share it in the copy; of memory of which they show only a part
-    just that part is copied. Dictionaries, lists and tuples are rebuilt, other values are taken as they are.
+    just that part is copied. Dictionaries, lists and tuples are rebuilt, arrays, paths and numbers of NumPy
+    are `lifecycle.train.packed`, other values are taken as they are.
     From CUDA devices the copy goes to pinned memory and is not waited for here; what their current streams
     do next comes after it.
 
@@ -75,7 +78,7 @@ class _Copier:
             return rebuilt
         if isinstance(value, dict | list | set | bytearray):
             return self._container(value)
-        return value
+        return packed(value)
 
     def _container(self, value: dict[object, object] | list[object] | set[object] | bytearray) -> object:
         # With its attributes: a state_dict keeps the versions of its modules in one.

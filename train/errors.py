@@ -5,12 +5,17 @@ Functions return the error, for the caller to raise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from lifecycle.core.errors import UsageError, suggest
+from lifecycle.core.errors import ArtifactError, UsageError, suggest
 from lifecycle.train.diagnose.finding import times
 
 _BODIES = {
@@ -20,6 +25,7 @@ _BODIES = {
     "configure_optimizers": "(self)` and return torch.optim.AdamW(self.parameters(), lr=1e-3)",
 }
 _SHOWN = 5  # names of each kind
+_GO_ON = "A fit goes on with the optimizer that was saved; for another, begin anew from load_from_checkpoint."
 
 
 def missing_method(module: nn.Module, name: str) -> UsageError:
@@ -96,6 +102,60 @@ def other_model(saved: Mapping[str, object], wanted: Mapping[str, object]) -> Us
     if prefix:
         hint = f"The names differ by '{prefix}' alone: one of the two is wrapped in another module."
     return UsageError("\n  ".join(["the checkpoint is of another model:", *lines]), hint=hint)
+
+
+def other_groups(saved: Mapping[str, Any], wanted: Optimizer) -> UsageError | None:
+    """A checkpoint's optimizer has other groups of parameters than this one; None if it has not.
+
+    Args:
+        saved: Its ``state_dict``.
+        wanted: What `configure_optimizers` returned.
+    """
+    before, now = (
+        " + ".join(str(len(group["params"])) for group in groups)
+        for groups in (saved["param_groups"], wanted.param_groups)
+    )
+    if before == now:
+        return None
+    kind = type(wanted).__name__
+    return UsageError(
+        f"the checkpoint is of an optimizer of {before} parameters, and this {kind} has {now}", hint=_GO_ON
+    )
+
+
+def other_optimizer(saved: Mapping[str, Any], wanted: Optimizer) -> UsageError | None:
+    """A checkpoint's optimizer was of another kind than this one, which has loaded it; None if it was not.
+
+    Args:
+        saved: Its ``state_dict``.
+        wanted: What `configure_optimizers` returned: it fills in what older versions of its kind had not.
+    """
+    lacking = {name for group in wanted.param_groups for name in wanted.defaults.keys() - group.keys()}
+    if not lacking:
+        return None
+    names = {name for group in saved["param_groups"] for name in group} - {"params", *wanted.defaults}
+    return UsageError(
+        f"the checkpoint is of another optimizer than this {type(wanted).__name__}: it knows no "
+        f"{', '.join(sorted(lacking))}, but {', '.join(sorted(names))}",
+        hint=_GO_ON,
+    )
+
+
+def unreadable(path: Path, error: Exception) -> ArtifactError:
+    """A file is no checkpoint, or was not written whole, or holds what only unpickling could bring back."""
+    size = path.stat().st_size
+    if not is_zipfile(path):
+        return ArtifactError(
+            f"checkpoint {path} cannot be read: it has {size:,} bytes and is no whole archive of torch.save",
+            hint="It was cut short, or is another kind of file; take an older checkpoint.",
+        )
+    if found := re.search(r"GLOBAL (\S+)", str(error)):
+        return ArtifactError(
+            f"checkpoint {path} cannot be read: it holds {found[1]}, which only unpickling could bring back",
+            hint="Unpickling runs code of the file's, so it is not done: take weights and plain values out "
+            "of it with the program that wrote it.",
+        )
+    return ArtifactError(f"checkpoint {path} cannot be read: {error}")
 
 
 def _named(where: str, names: Collection[str]) -> list[str]:

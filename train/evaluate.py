@@ -116,7 +116,9 @@ class Evaluation:
         self.logbook.loader = index if several else None
         self.predictions.append([])
         at: tuple[int, ...] = (index,) if several else ()
-        for number, batch in enumerate(feed.batches(self.seed, self.epoch)):
+        split = "val" if self.kind == "validation" else self.kind
+        reading = self.hooks.reading(f"[_EvaluationLoop].{split}_next", feed.batches(self.seed, self.epoch))
+        for number, batch in enumerate(reading):
             if self.most is not None and number >= self.most:
                 break
             self._batch(batch, number, at)

@@ -12,7 +12,7 @@ from lifecycle.train.checkpoint import Progress
 from lifecycle.train.diagnose import explain
 from lifecycle.train.evaluate import Evaluation, Kind
 from lifecycle.train.feed import evaluation_feeds
-from lifecycle.train.hooks import Hooks
+from lifecycle.train.hooks import STRATEGY, Hooks
 from lifecycle.train.seeding import mix
 from lifecycle.train.steps import bound_step, preparer
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
 
 SPLITS: dict[Kind, str] = {"validation": "val", "test": "test", "predict": "predict"}
-STRATEGY = "[Strategy]SingleDeviceStrategy"  # as reports of profilers call it
 _STREAMS: dict[Kind, int] = {"validation": 1, "test": 2, "predict": 3}
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from lifecycle.train import options
 from lifecycle.train.checkpoint import Progress, own_state, restore_progress
 from lifecycle.train.evaluate import Evaluation
-from lifecycle.train.evaluating import STRATEGY, evaluation, explained
+from lifecycle.train.evaluating import evaluation, explained
 from lifecycle.train.feed import Feed, feed_of
 from lifecycle.train.finite import FiniteCheck
-from lifecycle.train.hooks import Hooks
+from lifecycle.train.hooks import STRATEGY, Hooks
 from lifecycle.train.loop import FitLoop
 from lifecycle.train.optim import optimization
-from lifecycle.train.optimize import Automatic, Manual, Tools, backward
+from lifecycle.train.optimize import Automatic, Manual, Tools, backward, backward_of
 from lifecycle.train.optimizer import ModuleOptimizer
 from lifecycle.train.steps import bound_step, preparer
 
@@ -80,8 +80,8 @@ class Fitting:
             return
         self._loaded_at = progress.state.epoch
         self.training_feed()
-        if content is not None:
-            self.training_feed().load_state_dict(own_state(content)["data"], position=progress.state.batch)
+        if content is not None and (data := own_state(content)["data"]) is not None:
+            self.training_feed().load_state_dict(data, position=progress.state.batch)
         # A fit that was killed after its last checkpoint has its end yet to come: averaged weights, say.
         if content is None and plan.done(progress.state):
             return
@@ -245,5 +245,4 @@ class Fitting:
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Gradients of a loss in manual optimization."""
         assert self._tools is not None
-        overridden = self._module.backward if self._hooks.overridden("backward") else None
-        backward(self._tools, loss, overridden, *args, **kwargs)
+        backward(self._tools, loss, backward_of(self._tools), *args, **kwargs)

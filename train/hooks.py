@@ -36,7 +36,7 @@ unless said)::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,10 @@ MODULE_AND_CALLBACK_HOOKS = (
         for moment in ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
     ),
 )
+
+
+STRATEGY = "[Strategy]SingleDeviceStrategy"  # as reports of profilers call it
+_END: Any = object()
 
 
 class Hooks(dict[str, Calls]):
@@ -138,11 +142,24 @@ class Hooks(dict[str, Calls]):
 
         return timed
 
+    @property
+    def timed(self) -> bool:
+        """Whether a profiler times them."""
+        return self._profiler is not None
+
+    def reading(self, action: str, batches: Iterator[Any]) -> Iterator[Any]:
+        """The iterator itself, or one of which the profiler times how long each batch is waited for."""
+        return batches if self._profiler is None else iter(self.profiled(action, _next_of(batches)), _END)
+
     def _of_module(self, name: str) -> Calls:
         if not self.overridden(name):
             return ()
         action = f"[LightningModule]{type(self._module).__name__}.{name}"
         return (self.profiled(action, getattr(self._module, name)),)
+
+
+def _next_of(batches: Iterator[Any]) -> Callable[[], Any]:
+    return lambda: next(batches, _END)
 
 
 def overrides(owner: object, name: str, default: type) -> bool:

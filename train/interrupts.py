@@ -25,6 +25,10 @@ class Interrupts:
         self.save: Callable[[], None] = lambda: None
         self._before: dict[int, Any] = {}
 
+    def forget(self) -> None:
+        """Whatever was received was for another verb."""
+        self.received = None
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take signals for a while; only the main thread can."""
@@ -35,9 +39,20 @@ class Interrupts:
         self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield
+            if self.received is not None:  # too late for a step: it is heeded all the same
+                self.act()
         finally:
             for number, handler in self._before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    @contextmanager
+    def unsaved(self) -> Iterator[None]:
+        """Save nothing for a while, whatever is received."""
+        before, self.save = self.save, lambda: None
+        try:
+            yield
+        finally:
+            self.save = before
 
     def act(self) -> None:
         """Save, then do what the signal would have done: KeyboardInterrupt, or exit with 143 for SIGTERM.

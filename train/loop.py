@@ -20,6 +20,7 @@ from lifecycle.train.seeding import seed_batch
 from lifecycle.train.state import FitState
 
 Prepare = Callable[[Any, int], Any]
+READING = "[_TrainingEpochLoop].train_dataloader_next"  # as reports of profilers call it
 
 
 class Batches(Protocol):
@@ -74,8 +75,9 @@ class FitLoop:
     def run(self) -> None:
         """Train from where the state is to the end of the plan."""
         self.hooks.call("on_train_start")
+        epoch = self.hooks.profiled("run_training_epoch", self.epoch)
         while self.state.tail_due or not self.plan.done(self.state):
-            self.epoch()
+            epoch()
         seed_batch(self.seed, self.state.epoch, -1)
         self.hooks.call("on_train_end")
 
@@ -89,7 +91,7 @@ class FitLoop:
             self.tail()
         elif not state.batch:
             self.hooks.call("on_train_epoch_start")
-        if not (state.last or (state.batch and self.plan.stops(state))):
+        if not (state.last or self.plan.stops(state)):
             for index, batch, last in self.batches():
                 if self.batch(batch, index, last) or self.plan.stops(state):
                     break
@@ -101,7 +103,7 @@ class FitLoop:
         """Index, batch, and whether it is the last of the epoch: known when the next is not there."""
         state, num_batches = self.state, self.plan.num_batches
         index = state.batch
-        source = self.feed.batches(self.seed, state.epoch, index)
+        source = self.hooks.reading(READING, self.feed.batches(self.seed, state.epoch, index))
         if num_batches is not None:
             for batch in source:
                 yield index, batch, index + 1 >= num_batches
@@ -182,7 +184,7 @@ class FitLoop:
         state.epoch_done = not cut
         self.save(epoch_ended=True)
         # What was logged in an epoch that was cut still counts for who saves now and goes on later.
-        state.cut_at = state.batch if cut else 0
+        state.cut_at = state.batch if cut else None
         if not cut:
             self.logbook.clear()
         state.epoch += 1

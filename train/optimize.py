@@ -10,8 +10,9 @@ from torch import Tensor, enable_grad
 from torch.optim import Optimizer
 
 from lifecycle.core.errors import UsageError
+from lifecycle.train.diagnose import explain_gradients
 from lifecycle.train.finite import FiniteCheck
-from lifecycle.train.hooks import Hooks
+from lifecycle.train.hooks import STRATEGY, Hooks
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
 from lifecycle.train.optim import wants_closure
@@ -62,12 +63,15 @@ class Automatic:
         self.tools = tools
         self.optimizer = optimizer
         self.wrapped = ModuleOptimizer(optimizer, tools.module, self.step)
-        overridden = tools.hooks.overridden
+        hooks, overridden = tools.hooks, tools.hooks.overridden
         self.zero_grad = tools.module.optimizer_zero_grad if overridden("optimizer_zero_grad") else None
-        self.backward = tools.module.backward if overridden("backward") else None
+        self.backward = backward_of(tools)
+        step = f"[LightningModule]{type(tools.module).__name__}.optimizer_step"
+        self.optimizer_step = hooks.profiled(step, tools.module.optimizer_step)
         self.clip = overridden("configure_gradient_clipping") or bool(tools.clip_val)
         self.prepares = self.clip or bool(tools.hooks["on_before_optimizer_step"])
-        self.direct = not (overridden("optimizer_step") or wants_closure(optimizer) or tools.scales)
+        own = overridden("optimizer_step") or hooks.timed
+        self.direct = not (own or wants_closure(optimizer) or tools.scales)
         # An optimizer may call it without gradients being recorded.
         self.closure = enable_grad()(self.gradients)
         self.given: object = None
@@ -91,7 +95,7 @@ class Automatic:
             self.optimizer.step()
         else:
             tools.logbook.hook, self.ran = "optimizer_step", False
-            tools.module.optimizer_step(tools.state.epoch, index, self.wrapped, self.closure)
+            self.optimizer_step(tools.state.epoch, index, self.wrapped, self.closure)
             if not self.ran:
                 raise UsageError(
                     f"{type(tools.module).__name__}.optimizer_step with {type(self.optimizer).__name__} "
@@ -238,20 +242,38 @@ class Manual:
         return found
 
 
+def backward_of(tools: Tools) -> Callable[..., None] | None:
+    """The module's way to compute gradients; None when the loss may be asked directly."""
+    hooks = tools.hooks
+    if not (hooks.timed or hooks.overridden("backward")):
+        return None
+    return hooks.profiled(f"{STRATEGY}.backward", tools.module.backward)
+
+
 def backward(
     tools: Tools, loss: Tensor, overridden: Callable[..., None] | None, *args: Any, **kwargs: Any
 ) -> None:
-    """Gradients of a loss, with the hooks around."""
+    """Gradients of a loss, with the hooks around.
+
+    Raises:
+        UsageError: there are none of this loss; says why.
+    """
     if tools.scales:
         loss = tools.precision.scale(loss)
     for call in tools.hooks["on_before_backward"]:
         tools.logbook.hook = "on_before_backward"
         call(loss)
-    if overridden is None:
-        loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
-    else:
-        tools.logbook.hook = "backward"
-        overridden(loss, *args, **kwargs)
+    try:
+        if overridden is None:
+            loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
+        else:
+            tools.logbook.hook = "backward"
+            overridden(loss, *args, **kwargs)
+    except RuntimeError as error:
+        finding = None if args or "gradient" in kwargs else explain_gradients(tools.module, loss)
+        if finding is None:
+            raise
+        raise UsageError(str(finding)) from error
     for call in tools.hooks["on_after_backward"]:
         tools.logbook.hook = "on_after_backward"
         call()

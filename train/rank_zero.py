@@ -32,3 +32,12 @@ def rank_zero_debug(message: object, *arguments: object, **options: Any) -> None
 def rank_zero_warn(message: str, stacklevel: int = 2, category: type[Warning] = UserWarning) -> None:
     """Warn on the first process."""
     warnings.warn(message, category, stacklevel=stacklevel)
+
+
+def rank_zero_deprecation(message: str, stacklevel: int = 2) -> None:
+    """Warn on the first process of what is to go."""
+    warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
+
+
+class PossibleUserWarning(UserWarning):
+    """Advice that may not apply; scripts written for Lightning silence it. This trainer gives none."""

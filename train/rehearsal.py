@@ -19,7 +19,6 @@ from lifecycle.train.evaluate import Evaluation, Kind
 from lifecycle.train.evaluating import SPLITS
 from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
 from lifecycle.train.hooks import Hooks
-from lifecycle.train.interrupts import Interrupts
 from lifecycle.train.loggers.dummy import DummyLogger
 from lifecycle.train.loop import FitLoop
 from lifecycle.train.metrics import Logbook
@@ -124,8 +123,7 @@ class Rehearsal:
             prepare=preparer(module, trainer.datamodule, precision, trainer.device),
             validate=lambda: False,
             finite=None,
-            # A signal waits for the end: what is there now is not to be saved.
-            interrupts=Interrupts(),
+            interrupts=trainer.interrupts,
         ).run()
 
     def evaluate(self, kind: Kind, loaders: object, *, batches: int) -> None:
@@ -153,11 +151,12 @@ def untouched(trainer: Trainer, module: Module) -> Iterator[None]:
     """Put everything back afterwards, to the bit.
 
     Module (weights, buffers, gradients, modes, metrics), optimizers, and generators of random numbers; the
-    trainer's callbacks and loggers are out of the way meanwhile.
+    trainer's callbacks and loggers are out of the way meanwhile, and who interrupts it saves nothing.
     """
     with ExitStack() as stack:
         stack.enter_context(_generators())
         stack.enter_context(_alone(trainer, module))
+        stack.enter_context(trainer.interrupts.unsaved())
         stack.enter_context(metrics_kept(module))
         stack.enter_context(_module(module))
         stack.enter_context(_optimizers(trainer.optimizers))

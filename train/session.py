@@ -87,8 +87,10 @@ def check_module(module: object) -> Module:
     """The module itself.
 
     Raises:
-        UsageError: it is none, or its ``__init__`` did not call its parent's.
+        UsageError: it is none, or a class, or its ``__init__`` did not call its parent's.
     """
+    if isinstance(module, type):
+        raise UsageError(f"{module.__name__} is a class: pass a module made of it, {module.__name__}(…)")
     if not hasattr(module, "training_step"):
         raise UsageError(f"{type(module).__name__} is no lifecycle.Module: write `class …(lifecycle.Module)`")
     if not hasattr(module, "_logbook"):

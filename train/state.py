@@ -23,7 +23,7 @@ class FitState:
         ending: The batch at work is the last of its epoch, or the one before it was; for who asks meanwhile.
         validated: A validation ran after that batch.
         eval_batches: Validation batches so far, for each loader; the step of their own values.
-        cut_at: Batches done of the epoch before, when a limit ended the fit within it.
+        cut_at: Batches done of the epoch before, when a limit or a request ended the fit within it.
         should_stop: Somebody asked to end training.
     """
 
@@ -39,12 +39,13 @@ class FitState:
     ending: bool = False
     validated: bool = False
     eval_batches: list[int] = field(default_factory=list)
-    cut_at: int = 0
+    cut_at: int | None = None
     should_stop: bool = False
 
     def begin(self) -> None:
         """Forget what was done of the epoch at work: a fit without a checkpoint begins it anew."""
-        self.batch = self.pending = self.cut_at = 0
+        self.batch = self.pending = 0
+        self.cut_at = None
         self.epoch_done = self.tail_due = self.last = self.validated = self.should_stop = False
 
     def state_dict(self) -> dict[str, object]:
@@ -53,9 +54,9 @@ class FitState:
         kept["eval_batches"] = list(self.eval_batches)
         if self.epoch_done:
             kept |= {"epoch": self.epoch + 1, "batch": 0, "last": False, "epoch_done": False}
-        elif self.cut_at:
+        elif self.cut_at is not None:
             kept |= {"epoch": self.epoch - 1, "batch": self.cut_at}
-        kept["cut_at"] = 0
+        kept["cut_at"] = None
         # Whether to stop is decided anew: the same limits would stop it again, others are meant to go on.
         return kept | {"should_stop": False, "validated": False}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lifecycle.train.module import Module
 
 Prepare = Callable[[Any, int], Any]
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def bound_step(
@@ -31,7 +32,8 @@ def bound_step(
         loaders: How many loaders there are.
 
     Raises:
-        UsageError: there are several loaders, and the step does not ask which one a batch is of.
+        UsageError: there are several loaders, and the step does not ask which one a batch is of; or there is
+            one, and it insists.
     """
     step = getattr(module, name)
     parameters = inspect.signature(step).parameters
@@ -46,6 +48,13 @@ def bound_step(
         raise UsageError(
             f"there are {loaders} loaders, and {type(module).__name__}.{name} does not take dataloader_idx: "
             f"write def {name}(self, batch, batch_idx, dataloader_idx=0)"
+        )
+    asked = [p for p in parameters.values() if p.default is p.empty and p.kind in _BY_POSITION]
+    if loaders == 1 and len(asked) > 2:
+        meant = "dataloader_idx=0" if name != "training_step" else f"{asked[2].name}=…"
+        raise UsageError(
+            f"{type(module).__name__}.{name} asks for {asked[2].name}, and gets a batch and its index: "
+            f"write def {name}(self, batch, batch_idx, {meant})"
         )
     found = step if takes >= 2 else _batch_alone(step)
     return found if precision is None or precision.plain else _within(precision, found)

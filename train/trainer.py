@@ -169,6 +169,7 @@ class Trainer(TrainerOptions):
         self._module, self.datamodule = module, datamodule
         self._sources = Sources(module, datamodule, given)
         self.interrupts.save = self._save_interrupted
+        self.interrupts.forget()
         self._fitting = None
         self._delivery = Delivery(self.loggers)
         self._progress.results.clear()
@@ -283,8 +284,9 @@ class Trainer(TrainerOptions):
             removes: Older files that are removed once it is there.
             link: A link that is then made to lead to it.
         """
-        content = self.dump_checkpoint(weights_only=bool(weights_only))
-        self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait)
+        with self.profiler.profile("save_checkpoint"):
+            content = self.dump_checkpoint(weights_only=bool(weights_only))
+            self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait)
 
     def _save_interrupted(self) -> None:
         """Save before an interrupted fit ends, if it saves at all."""

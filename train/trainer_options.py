@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lifecycle.train import options
 from lifecycle.train.accelerators import accelerator_of, device_of
+from lifecycle.train.arguments import named
 from lifecycle.train.callbacks.base import Callback
 from lifecycle.train.callbacks.defaults import callbacks_in, with_defaults
 from lifecycle.train.checkpoint import Progress
@@ -89,6 +90,7 @@ class TrainerOptions(TrainerView):
         UsageError: an argument is not what it may be; says what is.
     """
 
+    @named
     def __init__(
         self,
         *,

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -246,22 +248,65 @@ def test_a_checkpoint_with_other_schedules_is_refused(tmp_path: Path) -> None:
 
     assert refusal(tmp_path, Unscheduled()) == (
         "the checkpoint holds 1 learning rate schedulers, and configure_optimizers returned 0\n"
-        "A fit goes on with the optimizers that were saved, not from weights alone."
+        "A fit goes on with the optimizers and schedulers that were saved."
     )
 
 
-def test_a_checkpoint_of_another_trainer_is_refused_for_a_resume_and_gives_its_weights(
+def test_a_checkpoint_that_tells_no_position_is_refused_for_a_resume_and_gives_its_weights(
     tmp_path: Path,
 ) -> None:
     fit(tmp_path, max_epochs=1)
     content = load_ckpt(tmp_path / "last.ckpt")
     save_ckpt(tmp_path / "foreign.ckpt", content | {"loops": {"fit_loop": {}}})
     with pytest.raises(
-        UsageError, match=r"^the checkpoint was not written by this trainer, .* load_from_checkpoint$"
+        UsageError, match=r"^the checkpoint does not say where a fit stood, .* load_from_checkpoint$"
     ):
         fit(tmp_path, ckpt_path=tmp_path / "foreign.ckpt")
     module = Regression.load_from_checkpoint(tmp_path / "foreign.ckpt")
     assert same(module.state_dict(), content["state_dict"])
+
+
+class Otherwise(Plain):
+    """Optimizes as it is told to."""
+
+    def __init__(self, make: Callable[[Plain], torch.optim.Optimizer]) -> None:
+        super().__init__()
+        self.make = make
+
+    def configure_optimizers(self) -> object:
+        return self.make(self)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda module: torch.optim.Adam(module.parameters()),
+            "of another optimizer than this Adam: it knows no betas, eps, but dampening, "
+            "momentum, nesterov\n",
+        ),
+        (
+            lambda module: torch.optim.SGD([{"params": [p]} for p in module.parameters()], lr=0.1),
+            r"of an optimizer of 4 parameters, and this SGD has 1 \+ 1 \+ 1 \+ 1\n",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_optimizer_is_refused(
+    tmp_path: Path, make: Callable[[Plain], torch.optim.Optimizer], message: str
+) -> None:
+    quiet(callbacks=ModelCheckpoint(tmp_path, filename="one")).fit(Plain(), loader())
+    with pytest.raises(UsageError, match=f"^the checkpoint is {message}"):
+        quiet(max_epochs=2).fit(Otherwise(make), loader(), ckpt_path=tmp_path / "one.ckpt")
+
+
+def test_a_fit_does_not_go_on_from_weights_alone(tmp_path: Path) -> None:
+    keep = ModelCheckpoint(tmp_path, filename="one", save_weights_only=True)
+    quiet(callbacks=keep).fit(Plain(), loader())
+    with pytest.raises(
+        UsageError, match=r"^the checkpoint holds weights alone \(save_weights_only=True\), so"
+    ):
+        quiet(max_epochs=2).fit(Plain(), loader(), ckpt_path=tmp_path / "one.ckpt")
+    quiet().test(Plain(), loader(), ckpt_path=tmp_path / "one.ckpt", verbose=False)
 
 
 def test_a_missing_checkpoint_is_refused_with_those_there_are(tmp_path: Path) -> None:
@@ -276,7 +321,7 @@ def test_a_torn_checkpoint_is_refused(tmp_path: Path) -> None:
     fit(tmp_path, max_epochs=1)
     path = tmp_path / "last.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ArtifactError, match=r"^checkpoint .*/last.ckpt cannot be read: "):
+    with pytest.raises(ArtifactError, match=r"/last.ckpt cannot be read: it has 1,000 bytes and is no whole"):
         load_ckpt(path)
 
 
@@ -300,14 +345,20 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Runs()}, tmp_path / "evil.ckpt")
-    with pytest.raises(ArtifactError, match="cannot be read"):
+    with pytest.raises(
+        ArtifactError, match=r"evil.ckpt cannot be read: it holds posix.mkdir, which only unp"
+    ):
         load_ckpt(tmp_path / "evil.ckpt")
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [(nn.ReLU, "torch.nn.modules.activation.ReLU"), (Path("here"), "pathlib"), (lambda: 1, "lambda")],
+    [
+        (nn.ReLU, "torch.nn.modules.activation.ReLU"),
+        (timedelta(1), "datetime.timedelta"),
+        (lambda: 1, "lambda"),
+    ],
 )
 def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, value: object, named: str) -> None:
     class Odd(Plain):
@@ -319,6 +370,48 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, value: objec
     assert named in caught.value.message
     assert "out of state_dict()" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+class Remembering(Plain):
+    """Keeps what it saw in whatever its author found handy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, Any] = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["kept"] = self.kept
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.kept = checkpoint["kept"]
+
+
+def test_arrays_paths_and_numbers_of_numpy_come_back(tmp_path: Path) -> None:
+    given = {
+        "arrays": [np.arange(6.0).reshape(2, 3).T, np.array(True), (np.zeros((0, 2), np.uint16), 1)],
+        "folder": Path("here"),
+        "best": np.float32(0.5),
+        "generator": np.random.RandomState(3).get_state(),
+    }
+    module = Remembering()
+    module.kept = given
+    quiet(callbacks=ModelCheckpoint(tmp_path, filename="one")).fit(module, loader())
+    again = Remembering()
+    quiet(max_epochs=2).fit(again, loader(), ckpt_path=tmp_path / "one.ckpt")
+    kept = again.kept
+    arrays = [kept["arrays"][0], kept["arrays"][1], kept["arrays"][2][0], kept["generator"][1]]
+    expected: list[Any] = [
+        given["arrays"][0],
+        given["arrays"][1],
+        given["arrays"][2][0],
+        given["generator"][1],
+    ]  # type: ignore[index]
+    for found, wanted in zip(arrays, expected, strict=True):
+        assert (type(found), found.dtype, found.shape) == (np.ndarray, wanted.dtype, wanted.shape)
+        assert (found == wanted).all()
+    assert kept["folder"] == Path("here")
+    assert (type(kept["best"]), kept["best"]) == (float, 0.5)
+    torch.load(tmp_path / "one.ckpt", weights_only=True)
 
 
 class Assembled(Plain):

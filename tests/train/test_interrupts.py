@@ -16,8 +16,9 @@ from torchmetrics import MeanSquaredError
 import lifecycle as pl
 from lifecycle.callbacks import ModelCheckpoint
 from lifecycle.train.checkpoint import load_ckpt
+from lifecycle.tuner import Tuner
 from tests.train.callbacks.disturbed import differences
-from tests.train.small import Plain, Recorder, Regression, loader, quiet, seeded
+from tests.train.small import Plain, Recorder, Regression, loader, quiet, same, seeded
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -157,6 +158,45 @@ def test_who_asks_twice_is_not_kept_waiting(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, Signals("training", signal.SIGINT, times=2))
     assert not (tmp_path / "interrupted.ckpt").exists()
+
+
+def test_one_that_comes_after_the_last_step_is_not_lost(tmp_path: Path) -> None:
+    class Late(pl.Callback):
+        def on_train_end(self, trainer: pl.Trainer, pl_module: pl.Module) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as caught:
+        fit(tmp_path, Late())
+    assert caught.value.code == 143
+    assert load_ckpt(tmp_path / "interrupted.ckpt")["global_step"] == 18
+
+
+def test_a_search_for_a_learning_rate_ends_with_the_batch_at_work(tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    class Interrupted(Plain):
+        def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+            steps.append(batch_idx)
+            if len(steps) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    trainer, module = quiet(default_root_dir=tmp_path, enable_checkpointing=True), seeded(Interrupted)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    with pytest.raises(KeyboardInterrupt):
+        Tuner(trainer).lr_find(module, loader())
+    assert steps == [0, 1, 2]
+    assert same(module.state_dict(), before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trainer_scores_a_fit_that_was_interrupted(tmp_path: Path) -> None:
+    module = seeded(Plain)
+    trainer = quiet(max_epochs=3, callbacks=[Signals("training", signal.SIGINT), ModelCheckpoint(tmp_path)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(module, loader())
+    assert trainer.interrupted
+    assert set(trainer.test(module, loader(), verbose=False)[0]) == {"test_loss"}
+    assert not trainer.interrupted
 
 
 def test_a_fit_that_saves_nothing_ends_without_a_file(

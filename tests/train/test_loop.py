@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import combinations, islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader
 
 import lifecycle as pl
 from lifecycle.train.seeding import seed_batch
+from tests.train.course import Course, numbered
 from tests.train.small import Plain, Recorder, Regression, loader, quiet, same, samples, seeded
 
 EPOCHS = 3
@@ -334,3 +336,18 @@ def test_samples_of_the_last_batch_weigh_as_the_others() -> None:
     trainer = quiet()
     trainer.fit(module, loader())
     assert float(trainer.callback_metrics["train_loss"]) == pytest.approx(whole.item(), rel=1e-6)
+
+
+def test_who_asks_to_stop_as_an_epoch_begins_stops_it(tmp_path: Path) -> None:
+    class Stop(pl.Callback):
+        def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.Module) -> None:
+            trainer.should_stop = trainer.current_epoch == 1
+
+    trainer, module = quiet(max_epochs=3, callbacks=Stop()), Course()
+    trainer.fit(module, numbered())
+    assert "".join(f"{epoch}:{batch} " for epoch, batch in module.notes) == "t0:0 t0:1 t0:2 t0:3 t0:4 t0:5 "
+    assert (trainer.current_epoch, trainer.global_step) == (2, 6)  # as Lightning counts
+    trainer.save_checkpoint(tmp_path / "cut.ckpt")
+    again = Course()
+    quiet(max_epochs=3).fit(again, numbered(), ckpt_path=tmp_path / "cut.ckpt")
+    assert [again.notes.count((epoch, "0")) for epoch in ("t0", "t1", "t2")] == [0, 1, 1]

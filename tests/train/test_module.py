@@ -188,7 +188,7 @@ def test_a_file_of_lightning_gives_arguments_and_weights(tmp_path: Path) -> None
     assert Plain.load_from_checkpoint(str(tmp_path / "theirs.ckpt"), map_location="cpu", lr=0.1).lr == 0.1
 
 
-def test_a_file_of_lightning_is_scored_and_not_trained_further(tmp_path: Path) -> None:
+def test_a_file_of_lightning_is_scored_and_if_it_tells_no_batch_not_trained_further(tmp_path: Path) -> None:
     lightnings_file(tmp_path / "theirs.ckpt")
     path = tmp_path / "theirs.ckpt"
     module, expected = Plain(), Plain.load_from_checkpoint(path)
@@ -196,7 +196,7 @@ def test_a_file_of_lightning_is_scored_and_not_trained_further(tmp_path: Path) -
     with pytest.raises(UsageError) as refused:
         quiet().fit(Plain(), loader(), ckpt_path=path)
     assert str(refused.value) == (
-        "the checkpoint was not written by this trainer, so a fit cannot go on from it; "
+        "the checkpoint does not say where a fit stood, so none can go on from it; "
         "its weights can be read with load_from_checkpoint"
     )
 

@@ -18,7 +18,7 @@ from lifecycle.train.precision import (
     Precision,
     precision_of,
 )
-from tests.train.small import same
+from tests.train.small import quiet, same
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda", 0), torch.device("mps", 0)
 
@@ -431,3 +431,7 @@ def test_a_checkpoint_keeps_the_scale_under_lightnings_name() -> None:
     other.load_state_dict(state)
     assert gradient(other, Weight(), 3.0) == 3 * 512
     MixedPrecision("bf16-mixed", "cpu").load_state_dict(state)
+
+
+def test_a_trainer_tells_which_it_has() -> None:
+    assert quiet(precision="bf16").precision_plugin.precision == "bf16-mixed"

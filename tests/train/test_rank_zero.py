@@ -4,7 +4,13 @@ import logging
 
 import pytest
 
-from lifecycle.utilities import rank_zero_debug, rank_zero_info, rank_zero_only, rank_zero_warn
+from lifecycle.utilities import (
+    rank_zero_debug,
+    rank_zero_deprecation,
+    rank_zero_info,
+    rank_zero_only,
+    rank_zero_warn,
+)
 
 
 def test_the_only_process_runs_what_the_first_does() -> None:
@@ -31,3 +37,9 @@ def test_warnings_point_at_who_warned() -> None:
     assert warned[0].filename == __file__
     with pytest.warns(UserWarning, match="^careful$"):
         rank_zero_warn("careful")
+
+
+def test_what_is_to_go_is_told_as_such() -> None:
+    with pytest.warns(DeprecationWarning, match="^old$") as warned:
+        rank_zero_deprecation("old")
+    assert warned[0].filename == __file__

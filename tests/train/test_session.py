@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lifecycle.core.errors import UsageError
 from tests.train.small import Plain, loader, quiet, same, seeded
 
 INPUTS = torch.ones(2, 4)
@@ -89,3 +90,8 @@ def test_it_is_given_back_after_an_error() -> None:
         quiet().fit(compiled(module), loader())
     assert "forward" not in vars(module)
     assert torch.equal(module(INPUTS), module.net(INPUTS))
+
+
+def test_a_class_in_place_of_a_module_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^Plain is a class: pass a module made of it, Plain\(…\)$"):
+        quiet().fit(Plain, loader())  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ def having(step: Any) -> pl.Module:
         (lambda self, batch, batch_idx: (batch, batch_idx), ("b", 3)),
         (lambda self, anything, number: (anything, number), ("b", 3)),
         (lambda self, batch, batch_idx, dataloader_idx=0: (batch, batch_idx, dataloader_idx), ("b", 3, 0)),
+        (lambda self, batch, batch_idx, *, much=1: (batch, batch_idx, much), ("b", 3, 1)),
         (lambda self, *given: given, ("b", 3)),
         (lambda self, batch, batch_idx, **more: (batch, batch_idx, more), ("b", 3, {})),
     ],
@@ -46,6 +47,15 @@ def test_with_several_loaders_a_step_is_told_which() -> None:
             "there are 2 loaders, and Having.validation_step does not take dataloader_idx: "
             "write def validation_step(self, batch, batch_idx, dataloader_idx=0)"
         )
+
+
+def test_a_step_that_insists_on_a_loader_is_told_that_there_is_one() -> None:
+    with pytest.raises(UsageError) as refused:
+        bound_step(having(lambda self, batch, batch_idx, dataloader_idx: None), "validation_step")
+    assert str(refused.value) == (
+        "Having.validation_step asks for dataloader_idx, and gets a batch and its index: "
+        "write def validation_step(self, batch, batch_idx, dataloader_idx=0)"
+    )
 
 
 def test_a_step_that_iterates_itself_is_refused() -> None:

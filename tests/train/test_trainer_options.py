@@ -17,7 +17,7 @@ from lifecycle.core.errors import UsageError
 from lifecycle.profilers import SimpleProfiler
 from lifecycle.train.precision import precision_of
 from tests.train.course import Course, numbered, run, unnumbered
-from tests.train.small import Plain, Recorder, loader, quiet
+from tests.train.small import Plain, Recorder, loader, quiet, same, seeded
 
 # Names, order and defaults of Lightning 2.6.6.
 ARGUMENTS: dict[str, object] = {
@@ -387,6 +387,30 @@ def test_a_precision_is_named_or_a_plugin() -> None:
         trainer.fit(module, loader())
         assert trainer.precision == "64-true"
         assert module.net[0].weight.dtype == torch.float64
+
+
+def test_a_profiler_tells_where_the_time_goes(tmp_path: Path) -> None:
+    class Kept(Plain):
+        """Steps by itself, and is seen to do so no differently."""
+
+    profiler, keep = SimpleProfiler(), ModelCheckpoint(tmp_path)
+    trainer = quiet(max_epochs=2, profiler=profiler, callbacks=keep, num_sanity_val_steps=0)
+    module, expected = seeded(Kept), seeded(Kept)
+    trainer.fit(module, loader(), loader())
+    counts = {name: found.count for name, found in profiler.recorded.items()}
+    assert {name: count for name, count in counts.items() if not name.startswith("[Callback]")} == {
+        "run_training_epoch": 2,
+        "[_TrainingEpochLoop].train_dataloader_next": 14,  # with the two that find no further batch
+        "run_training_batch": 12,
+        "[LightningModule]Kept.optimizer_step": 12,
+        "[Strategy]SingleDeviceStrategy.training_step": 12,
+        "[Strategy]SingleDeviceStrategy.backward": 12,
+        "[_EvaluationLoop].val_next": 14,
+        "[Strategy]SingleDeviceStrategy.validation_step": 12,
+        "save_checkpoint": 2,
+    }
+    quiet(max_epochs=2).fit(expected, loader(), loader())
+    assert same(module.state_dict(), expected.state_dict())
 
 
 def test_a_profiler_is_named(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +262,8 @@ def test_a_link_that_cannot_be_made_is_reported_and_the_checkpoint_is_there(
 
 
 @pytest.mark.parametrize(
-    ("value", "named"), [(Odd(), "test_writer.Odd"), (lambda: 1, "lambda"), (Path("here"), "pathlib")]
+    ("value", "named"),
+    [(Odd(), "test_writer.Odd"), (lambda: 1, "lambda"), (timedelta(1), "datetime.timedelta")],
 )
 def test_what_could_not_be_read_back_is_refused(tmp_path: Path, value: object, named: str) -> None:
     writer, path = CheckpointWriter(), tmp_path / "a.ckpt"

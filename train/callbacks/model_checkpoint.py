@@ -263,15 +263,19 @@ class ModelCheckpoint(CheckpointFiles):
         """Whether there is a metric of these weights; otherwise saving waits for it.
 
         Raises:
-            UsageError: it can never come.
+            UsageError: a validation did not log it.
         """
         if self.monitor is None:
             return True
         if value is None and epoch_ended and (self._has_validated or not trainer.fit_loop.validates):
-            raise UsageError(
+            message = (
                 f"ModelCheckpoint monitors '{self.monitor}', which nobody logged: "
                 f"{suggest(self.monitor, trainer.callback_metrics)}"
             )
+            if self._has_validated:
+                raise UsageError(message)
+            if not self._waits:  # the first time; a fit that leaves validation out for once is no error
+                warnings.warn(f"{message}. Nothing validates in this fit, and nothing is saved", stacklevel=2)
         only = ending and not self.best_k_models  # not of these weights, but better than no file
         fresh = self._measured[1] == trainer.global_step
         self._waits = value is None or not (fresh or only or self.save_top_k == -1)

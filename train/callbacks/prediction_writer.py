@@ -56,7 +56,7 @@ class BasePredictionWriter(Callback):
             trainer: At work.
             pl_module: What predicted.
             prediction: What its ``predict_step`` returned.
-            batch_indices: Which samples of the data set the batch consists of; None where the loader gives
+            batch_indices: Which samples of the data set the batch consists of; none where the loader gives
                 no indices.
             batch: What was predicted from.
             batch_idx: Its place among those of its loader.
@@ -96,7 +96,7 @@ class BasePredictionWriter(Callback):
             self._predictions[dataloader_idx].append(map_tensors(outputs, Tensor.cpu))
         if self.interval != "epoch":
             known = trainer.predict_batch_indices[dataloader_idx]
-            indices = known[batch_idx] if known else None
+            indices = known[batch_idx] if known else []
             self.write_on_batch_end(trainer, pl_module, outputs, indices, batch, batch_idx, dataloader_idx)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -89,8 +90,11 @@ class TQDMProgressBar(ProgressBar):
 
     @property
     def train_progress_bar(self) -> Bar:
-        """The bar of the epoch."""
-        return self._shown("train")
+        """The bar of the epoch; it says how far that is, though it is drawn by the clock."""
+        bar = self._shown("train")
+        total = self.total_train_batches
+        bar.n, bar.total = self._at, None if math.isinf(total) else int(total)
+        return bar
 
     @property
     def val_progress_bar(self) -> Bar:
@@ -136,6 +140,8 @@ class TQDMProgressBar(ProgressBar):
             self.print_lines()
         if self._lines:
             super().draw(kind, description, done, total, metrics)
+            if kind in self._bars:
+                self._bars[kind].n, self._bars[kind].total = done, total
             return
         bar = self._bars.get(kind)
         begins = bar is None or self._called.get(kind) != description
@@ -169,7 +175,7 @@ class TQDMProgressBar(ProgressBar):
 
     def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
         """Print above the bars, as the built-in function does."""
-        if self._bars:
+        if self._bars and not self._lines:
             kwargs.pop("flush", None)
             next(iter(self._bars.values())).write(sep.join(map(str, args)), **kwargs)
         else:
@@ -189,7 +195,7 @@ class TQDMProgressBar(ProgressBar):
         return _tqdm()(
             desc=description,
             position=2 * self._process_position + below,
-            disable=self.is_disabled,
+            disable=self.is_disabled or self._lines,
             leave=leave,
             dynamic_ncols=True,
             file=sys.stderr,
@@ -200,7 +206,12 @@ class TQDMProgressBar(ProgressBar):
 
     def _shown(self, kind: Kind) -> Bar:
         if kind not in self._bars:
-            raise TypeError(f"{type(self).__name__} shows no bar of '{kind}' at the moment")
+            if not self._stage:
+                raise TypeError(f"{type(self).__name__} shows no bar of '{kind}' at the moment")
+            # Who adorns a bar need not know that it is not drawn yet, or that nobody sees it.
+            if not (self._lines or self.is_disabled or _on_screen()):
+                self.print_lines()
+            self._bars[kind] = self._init(kind)
         return self._bars[kind]
 
     def _close(self, kind: Kind) -> None:

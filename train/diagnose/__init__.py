@@ -14,6 +14,7 @@ from lifecycle.train.diagnose.devices import explain_device
 from lifecycle.train.diagnose.dtypes import explain_type
 from lifecycle.train.diagnose.finding import Finding
 from lifecycle.train.diagnose.frames import scene_of
+from lifecycle.train.diagnose.gradients import explain_gradients
 from lifecycle.train.diagnose.linear import explain_linear, explain_view
 from lifecycle.train.diagnose.losses import explain_loss
 from lifecycle.train.diagnose.normalisation import explain_normalisation
@@ -27,7 +28,7 @@ from lifecycle.train.diagnose.sequences import (
 )
 from lifecycle.train.diagnose.witness import witness
 
-__all__ = ["explain"]
+__all__ = ["explain", "explain_gradients"]
 
 log = logging.getLogger(__name__)
 # The first that has something to say is heard: what is certain before what is likely.

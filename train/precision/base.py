@@ -39,6 +39,11 @@ class Precision:
     scales: bool = False
     state_key: ClassVar[str] = "Precision"
 
+    @property
+    def precision(self) -> str:
+        """Its name."""
+        return self.name
+
     def convert_module(self, module: nn.Module) -> None:
         """Change the types of parameters and buffers in place, before optimizers are made."""
 

@@ -597,10 +597,18 @@ def test_a_monitor_that_nobody_logs_is_an_error_that_names_what_is_logged(tmp_pa
     for options in ({}, {"every_n_train_steps": 3}, {"save_on_train_epoch_end": False}):
         with pytest.raises(UsageError, match=expected):
             fit(ModelCheckpoint(tmp_path, monitor="vall", **options), max_epochs=2)
-    with pytest.raises(
-        UsageError, match=r"^ModelCheckpoint monitors 'val', which nobody logged: allowed: loss"
-    ):
-        fit(ModelCheckpoint(tmp_path, monitor="val"), validates=False)
+
+
+def test_a_fit_without_validation_is_warned_that_nothing_is_saved(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="ModelCheckpoint") as told:
+        trainer = fit(ModelCheckpoint(tmp_path, monitor="val"), validates=False, max_epochs=3)
+    messages = [str(warning.message) for warning in told]
+    assert len(messages) == 2
+    assert messages[0].startswith("ModelCheckpoint monitors 'val', which nobody logged: allowed: loss")
+    assert messages[0].endswith("Nothing validates in this fit, and nothing is saved")
+    assert "found no best" in messages[1]
+    assert trainer.current_epoch == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_epochs_without_validation_wait_for_the_next(tmp_path: Path) -> None:
@@ -732,10 +740,10 @@ def test_an_exception_is_not_hidden_by_what_goes_wrong_while_it_is_saved(
 def test_what_could_not_be_read_back_ends_the_fit(tmp_path: Path) -> None:
     class Odd(pl.Callback):
         def on_save_checkpoint(self, *given: Any) -> None:
-            given[2]["odd"] = Path("here")
+            given[2]["odd"] = timedelta(1)
 
     for options in ({}, {"save_last": True}, {"every_n_train_steps": 1}):
-        with pytest.raises(UsageError, match=r"would hold pathlib"):
+        with pytest.raises(UsageError, match=r"would hold datetime"):
             fit(ModelCheckpoint(tmp_path, **options), Odd(), max_epochs=1)
     assert files(tmp_path) == {}
 

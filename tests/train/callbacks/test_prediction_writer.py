@@ -121,7 +121,7 @@ def test_where_there_are_no_indices_none_are_given() -> None:
             return iter(torch.arange(4.0))
 
     written = predict("batch_and_epoch", DataLoader(Stream(), 2))
-    assert [indices for _, indices, *_ in written.batches] == [None, None]
+    assert [indices for _, indices, *_ in written.batches] == [[], []]
     assert written.epochs == [([[0.0, 1.0], [2.0, 3.0]], [[]])]
 
 

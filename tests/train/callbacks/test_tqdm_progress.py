@@ -90,6 +90,45 @@ def test_a_bar_can_be_made_otherwise(terminal: Terminal) -> None:
     assert found(terminal.frames(), "running validation: ")[-1] == "6/6"
 
 
+class Adorned(TQDMProgressBar):
+    """Writes on its bars whenever it can."""
+
+    seen: list[object]
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.train_progress_bar.set_description_str("begun")
+        self.seen = []
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        super().on_train_batch_end(*args)
+        self.train_progress_bar.set_postfix_str("adorned")
+        self.seen.append((self.train_progress_bar.n, self.train_progress_bar.total))
+
+    def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        super().on_validation_epoch_start(trainer, pl_module)
+        self.val_progress_bar.set_postfix_str("adorned")
+
+
+@pytest.mark.parametrize("rate", [1, 0])
+def test_a_bar_is_there_for_who_adorns_it_though_nobody_sees_it(
+    rate: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bar = Adorned(refresh_rate=rate)
+    showing(callbacks=bar).fit(Validated(), loader(), loader())
+    assert bar.seen == [(done, 6) for done in range(1, 7)]
+    shown = capfd.readouterr().err
+    assert ("6/6" in shown) == bool(rate)
+    assert "adorned" not in shown
+
+
+def test_a_bar_can_be_adorned_before_the_first_epoch(terminal: Terminal) -> None:
+    with terminal:
+        showing(callbacks=Adorned()).fit(Validated(), loader(), loader())
+    assert found(terminal.frames(), "Epoch 0: ")[-1] == "6/6"
+    assert "adorned" in terminal.text()
+
+
 def test_what_the_program_prints_stands_above_it(
     terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
