@@ -93,7 +93,8 @@ def quiet(**options: Any) -> pl.Trainer:
     """A trainer that writes and shows nothing unless told to."""
     given = options.get("callbacks")
     kinds = [type(callback) for callback in (given if isinstance(given, list | tuple) else [given])]
-    silent = {"enable_model_summary": False, "logger": False}
+    # What is compared with numbers was computed on a CPU.
+    silent: dict[str, Any] = {"enable_model_summary": False, "logger": False, "accelerator": "cpu"}
     # A callback of a kind that is switched off is refused.
     for switch, kind in (("enable_checkpointing", Checkpoint), ("enable_progress_bar", ProgressBar)):
         if not any(issubclass(found, kind) for found in kinds):

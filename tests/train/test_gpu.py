@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 import lifecycle as pl
-from lifecycle.train.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lifecycle.train.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lifecycle.train.finite import NonFiniteLoss
 from lifecycle.train.loggers import CSVLogger
 from tests.train.chaos import digest
@@ -194,3 +194,18 @@ def test_a_loss_that_is_not_finite_ends_the_fit_with_its_place(tmp_path: Path) -
             enable_model_summary=False,
             default_root_dir=tmp_path,
         ).fit(Diverging(), loader())
+
+
+def test_an_average_takes_in_what_batch_normalisation_counts(tmp_path: Path) -> None:
+    """In whole numbers, which torch's own averaging of many tensors at once refuses on a GPU."""
+    module = Network()
+    pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        logger=False,
+        callbacks=[WeightAveraging()],
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    ).fit(module, loader(), loader(12, shuffle=False))
+    assert all(tensor.isfinite().all() for tensor in module.state_dict().values())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn, get_swa_avg_fn
 
 from lifecycle.core.errors import UsageError
 from lifecycle.train.callbacks.base import Callback
@@ -45,6 +45,9 @@ class WeightAveraging(Callback):
     ) -> None:
         self._device = torch.device(device) if isinstance(device, str) else device
         self._use_buffers = use_buffers
+        if not {"avg_fn", "multi_avg_fn"} & kwargs.keys():
+            # What torch does by itself fails on GPUs for whole numbers, as batch normalisation counts with.
+            kwargs["avg_fn"] = get_swa_avg_fn()  # type: ignore[no-untyped-call]
         self._kwargs = kwargs
         self._average_model: AveragedModel | None = None
         self._fitting = False

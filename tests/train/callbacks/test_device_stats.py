@@ -79,5 +79,5 @@ def test_a_trainer_without_a_logger_is_refused() -> None:
 def test_of_a_gpu_its_memory_is_reported(cpu_stats: bool | None) -> None:
     found = sent(DeviceStatsMonitor(cpu_stats), Recorder(), accelerator="gpu")
     names = found[(2, "on_train_batch_end")]
-    assert "allocated_bytes.all.peak" in names
+    assert "allocated_bytes/all/peak" in names
     assert (names >= CPU) == bool(cpu_stats)
