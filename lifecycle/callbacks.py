@@ -9,9 +9,9 @@ from lifecycle.core.names import also_named
 
 if TYPE_CHECKING:
     from lifecycle.compress.batch_norm_sparsity import BatchNormSparsity
-    from lifecycle.compress.callbacks import QuantizationAwareTraining
     from lifecycle.compress.distillation import Distillation
     from lifecycle.compress.model_pruning import ModelPruning
+    from lifecycle.compress.qat import QuantizationAwareTraining
     from lifecycle.compress.structured_pruning import StructuredPruning
     from lifecycle.train.callbacks import (
         BackboneFinetuning,
@@ -80,7 +80,7 @@ _OF_COMPRESSION = {
     "BatchNormSparsity": "lifecycle.compress.batch_norm_sparsity",
     "Distillation": "lifecycle.compress.distillation",
     "ModelPruning": "lifecycle.compress.model_pruning",
-    "QuantizationAwareTraining": "lifecycle.compress.callbacks",
+    "QuantizationAwareTraining": "lifecycle.compress.qat",
     "StructuredPruning": "lifecycle.compress.structured_pruning",
 }
 

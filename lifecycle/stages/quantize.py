@@ -129,8 +129,8 @@ class Quantize(Stage):
     ) -> tuple[Module, dict[str, JSON]]:
         """Let the module round, with ranges from the training split, and train it if asked to."""
         from lifecycle.compress.calibration import calibrating
-        from lifecycle.compress.callbacks import QuantizationAwareTraining
         from lifecycle.compress.processor import integers_for
+        from lifecycle.compress.qat import QuantizationAwareTraining
         from lifecycle.compress.quantizer import prepare_quantization_
         from lifecycle.stages.passing import pass_inputs
         from lifecycle.train.describe import example_inputs

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lifecycle.compress.callbacks import QuantizationAwareTraining
 from lifecycle.compress.cost import count_cost
+from lifecycle.compress.qat import QuantizationAwareTraining
 from lifecycle.compress.quantizer import convert_quantized, is_quantized
 from lifecycle.compress.structured_pruning import StructuredPruning
 from lifecycle.core.errors import UsageError
