@@ -64,7 +64,7 @@ def micro(steps: int = STEPS) -> Task:
     return Task("micro", steps, 4, lambda: nn.Linear(32, 2), 32)
 
 
-def medium(steps: int = 60) -> Task:
+def medium(steps: int = 300) -> Task:
     """A step of about 5 ms."""
 
     def layers() -> nn.Module:
@@ -209,9 +209,12 @@ def measure_calls(root: Path) -> dict[str, float]:
 
 
 def measure_times(root: Path, repeats: int) -> dict[str, tuple[float, float, float]]:
-    """Time over the raw loop: one log, progress bar and checkpointing on."""
+    """Time over the raw loop: one log, progress bar and checkpointing on.
+
+    Epochs are long enough that what a fit costs once (`measure_starts`) is little beside its steps.
+    """
     found = {}
-    for task, times in ((micro(), repeats), (medium(), repeats)):
+    for task, times in ((micro(2 * STEPS), repeats), (medium(), repeats)):
         runs = {"raw": raw(task)} | {
             name: trained_by(framework, task, 1, root, logger=False, enable_model_summary=False)
             for name, framework in frameworks().items()
@@ -222,17 +225,34 @@ def measure_times(root: Path, repeats: int) -> dict[str, tuple[float, float, flo
     return found
 
 
+def measure_starts(root: Path, repeats: int) -> dict[str, float]:
+    """Milliseconds that a fit costs once, beside its steps: the trainer is made, and a checkpoint written."""
+    task = micro(1)
+    runs = {"raw loop": raw(task)} | {
+        name: trained_by(framework, task, 1, root, logger=False, enable_model_summary=False)
+        for name, framework in frameworks().items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: median(values) for name, values in times.items()}
+
+
 def main() -> None:
     """Measure, print a table, and write it as JSON where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--repeats", type=int, default=41)
+    parser.add_argument("--repeats", type=int, default=21)
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, quiet():
         root = Path(folder)
         calls = measure_calls(root)
         times = measure_times(root, options.repeats)
+        starts = measure_starts(root, options.repeats)
         task = medium(steps=20)
         memory = peak_bytes(trained_by(lifecycle, task, 1, root, **BARE)) / peak_bytes(raw(task))
         free = torch_free()
@@ -243,10 +263,19 @@ def main() -> None:
     print("\ntime over the raw loop: one log, bar and checkpoints on (median, 95 % interval)")
     for name, (middle, low, high) in times.items():
         print(f"  {name:44}{middle:10.3f}  [{low:.3f}, {high:.3f}]")
+    print("\nmilliseconds of a fit of one step, with its checkpoint")
+    for name, taken in starts.items():
+        print(f"  {name:44}{taken:10.1f}")
     print(f"\npeak tensor memory over the raw loop: {memory:.4f}")
     print(f"import lifecycle loads torch: {'no' if free else 'yes'}")
     if options.json is not None:
-        found = {"calls": calls, "times": times, "memory": memory, "import_without_torch": free}
+        found = {
+            "calls": calls,
+            "times": times,
+            "starts_ms": starts,
+            "memory": memory,
+            "import_without_torch": free,
+        }
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
