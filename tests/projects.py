@@ -96,4 +96,5 @@ def quick(project: Project) -> Project:
     project.edit("pipeline.yaml", "epochs: 2, lr", "epochs: 1, lr")
     project.edit("pipeline.yaml", "max_drop: 0.02", "max_drop: 0.2")
     project.edit("pipeline.yaml", "min: 0.97", "min: 0.8")
+    project.edit("pipeline.yaml", "\nbudget:", "\nevaluate: {timed_calls: 50, steps: false}\nbudget:")
     return project

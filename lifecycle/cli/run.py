@@ -27,10 +27,12 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json:
         LATENCY_COLUMNS,
         MODEL_COLUMNS,
         STAGE_COLUMNS,
+        STEP_COLUMNS,
         before_after,
         latency_rows,
         outcome_json,
         stage_rows,
+        step_rows,
     )
     from lifecycle.workspace import FOLDER, Workspace
 
@@ -46,6 +48,8 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json:
     for outcome in outcomes:
         if outcome.artifact.kind == "evaluation":
             print_table("Before and after", MODEL_COLUMNS, before_after(outcome.artifact))
+            if len(steps := step_rows(outcome.artifact)) > 2:
+                print_table("Step by step", STEP_COLUMNS, steps)
             print_table("Latency", LATENCY_COLUMNS, latency_rows(outcome.artifact))
     registered = [outcome.artifact for outcome in outcomes if outcome.artifact.kind == "version"]
     for artifact in registered:

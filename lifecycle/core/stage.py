@@ -66,6 +66,7 @@ class Context:
         project: The user's code and its arguments.
         data: Makes the project's DataModule; a new one at each call.
         baseline: The dense trained checkpoint that budgets compare with; None until it exists.
+        steps: Every checkpoint of the run so far, by the stage that made it, in order.
         budget: The limits of compression.
         seed: For every random choice.
         progress: Where to say how far the work is.
@@ -75,6 +76,7 @@ class Context:
     project: Project
     data: Callable[[], object]
     baseline: Artifact | None = None
+    steps: Mapping[str, Artifact] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
     progress: Progress = field(default_factory=NullProgress)

@@ -89,8 +89,10 @@ def run_stages(
             _record(tracker, outcome, stage, key)
         outcomes.append(outcome)
         given[outcome.artifact.kind] = outcome.artifact
-        if outcome.artifact.kind == "checkpoint" and context.baseline is None:
-            context = replace(context, baseline=outcome.artifact)
+        if outcome.artifact.kind == "checkpoint":
+            baseline = context.baseline or outcome.artifact
+            steps = {**context.steps, name: outcome.artifact}
+            context = replace(context, baseline=baseline, steps=steps)
     return outcomes
 
 

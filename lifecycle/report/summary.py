@@ -10,6 +10,7 @@ from lifecycle.pipeline.runner import Outcome
 
 STAGE_COLUMNS = ("stage", "", "time", "metric", "MACs", "parameters", "size", "latency", "digest")
 MODEL_COLUMNS = ("", "dense", "compressed", "change")
+STEP_COLUMNS = ("step", "metric", "MACs", "parameters", "ONNX file", "latency", "p95")
 LATENCY_COLUMNS = ("", "batch", "threads", "median", "p95", "than dense PyTorch")
 
 
@@ -45,6 +46,27 @@ def before_after(evaluation: Artifact) -> list[list[str]]:
     for name, (label, form) in _FORMATS.items():
         if name in after and before.get(name):
             rows.append([label, form(before[name]), form(after[name]), f"× {after[name] / before[name]:.3f}"])
+    return rows
+
+
+def step_rows(evaluation: Artifact) -> list[list[str]]:
+    """Every step from the dense model to the one that will be served, each by its own ONNX file."""
+    steps = evaluation.facts.get("steps")
+    rows = []
+    for step in steps if isinstance(steps, list) else []:
+        if isinstance(step, Mapping):
+            values = _numbers(step)
+            rows.append(
+                [
+                    str(step["step"]),
+                    _headline(evaluation, values),
+                    _count(values.get("macs")),
+                    _count(values.get("params")),
+                    _size(values.get("size_bytes")),
+                    _latency(values.get("latency_ms")),
+                    _latency(values.get("latency_p95_ms")),
+                ]
+            )
     return rows
 
 

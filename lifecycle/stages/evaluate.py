@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.budget import check_budget
 from lifecycle.core.canonical import JSON, readable_json
-from lifecycle.core.errors import UsageError
+from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.core.verdict import require
 from lifecycle.stages.facts import facts_of
 
 if TYPE_CHECKING:
     from lifecycle.stages.score import Score
+
+
+LAST = "compressed"  # what will be served, as reports call it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class Evaluate(Stage):
 
     Attributes:
         timed_calls: How often each file is called to measure its latency.
+        steps: Measure the files of the checkpoints between the dense one and the last as well.
         compile: Time the dense module under ``torch.compile`` too, which takes a C++ compiler and a while.
     """
 
@@ -34,6 +38,7 @@ class Evaluate(Stage):
     produces: ClassVar[str] = "evaluation"
 
     timed_calls: int = 300
+    steps: bool = True
     compile: bool = False
 
     def __post_init__(self) -> None:
@@ -53,13 +58,13 @@ class Evaluate(Stage):
         if baseline.digest != checkpoint.digest:
             context.progress.note("  exporting the dense model to compare with")
             dense_bundle = export_checkpoint(baseline, scratch(into) / "dense", context, ("onnx",), {})
-        scores = {
-            "compressed": score_bundle(checkpoint, bundle, context),
-            "dense": score_bundle(baseline, dense_bundle, context),
-        }
-        latencies = time_bundles({"compressed": bundle, "dense": dense_bundle}, self.timed_calls)
-        timings = self._timings(baseline, {"dense": dense_bundle, "compressed": bundle}, context)
-        after, before = ({**scores[name].metrics, **latencies[name]} for name in ("compressed", "dense"))
+        bundles = {"dense": dense_bundle, **self._between(context, checkpoint, scratch(into)), LAST: bundle}
+        checkpoints = {**context.steps, "dense": baseline, LAST: checkpoint}
+        scores = {name: score_bundle(checkpoints[name], each, context) for name, each in bundles.items()}
+        latencies = time_bundles(bundles, self.timed_calls)
+        timings = self._timings(baseline, bundles, context)
+        measured = {name: {**scores[name].metrics, **latencies[name]} for name in bundles}
+        after, before = measured[LAST], measured["dense"]
         # The metric was held against the budget on the validation split; the test split is for promotion.
         limits = replace(context.budget, metric=None, max_drop=None)
         require(
@@ -68,18 +73,38 @@ class Evaluate(Stage):
             hint="Compress further, or change `budget:`.",
         )
         content: dict[str, JSON] = {
-            "metrics": scores["compressed"].metrics,
+            "metrics": scores[LAST].metrics,
             "dense": scores["dense"].metrics,
             "bundle": bundle.digest,
             "data": fingerprint(data_of(context)),
-            "weights": cast("JSON", asdict(scores["compressed"].weights)),
+            "weights": cast("JSON", asdict(scores[LAST].weights)),
         }
         with Draft(into) as draft:
             (draft.path / "metrics.json").write_bytes(readable_json(content))
-            (draft.path / "predictions.json").write_bytes(readable_json(_predictions(scores)))
+            ends = {name: scores[name] for name in (LAST, "dense")}
+            (draft.path / "predictions.json").write_bytes(readable_json(_predictions(ends)))
             headline = [name for name in after if name.startswith("test_")][-1:]
-            facts = facts_of(self, context, after, headline, dense=before, timings=timings)
+            steps: JSON = [{"step": name, **values} for name, values in measured.items()]
+            facts = facts_of(self, context, after, headline, dense=before, steps=steps, timings=timings)
             return draft.seal("evaluation", parent=bundle, facts=facts)
+
+    def _between(self, context: Context, last: Artifact, folder: Path) -> dict[str, Artifact]:
+        """Bundles of the checkpoints between the dense one and the last, by the stage that made them."""
+        from lifecycle.stages.export import export_checkpoint
+
+        if not self.steps:
+            return {}
+        known = {last.digest, context.baseline.digest if context.baseline else ""}
+        found = {}
+        for name, step in context.steps.items():
+            if step.digest in known:
+                continue
+            context.progress.note(f"  exporting what {name} made to compare with")
+            try:
+                found[name] = export_checkpoint(step, folder / name, context, ("onnx",), {})
+            except LifecycleError as error:  # it is a step on the way: what is served was proven
+                context.progress.note(f"  {name}: its file is not measured: {error.message}")
+        return found
 
     def _timings(self, baseline: Artifact, bundles: Mapping[str, Artifact], context: Context) -> list[JSON]:
         """Every form of the model, batch and number of threads; says so where compression made it slower."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -22,7 +23,8 @@ from lifecycle.export.runtime import open_model
 
 BATCHES = (1, 16)
 EAGER, COMPILED = "dense, PyTorch", "dense, torch.compile"
-DENSE, COMPRESSED = "dense, ONNX Runtime", "compressed, ONNX Runtime"
+_RUNTIME = ", ONNX Runtime"
+DENSE, COMPRESSED = f"dense{_RUNTIME}", f"compressed{_RUNTIME}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ def latencies(
             runs = {name: _eager(module, signature, inputs) for name, module in modules.items()}
             for name, bundle in bundles.items():
                 model = open_model(bundle, "onnx", threads=count)
-                runs[f"{name}, ONNX Runtime"] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
+                runs[f"{name}{_RUNTIME}"] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
             with torch_threads(count):
                 measured = measure_latency(runs, calls=calls, warm_up=5)
             found += [
@@ -93,13 +95,17 @@ def latencies(
 
 
 def slower(timings: Sequence[Timing]) -> list[str]:
-    """Where the compressed file takes longer than the dense one, in words."""
+    """Where the file of a step takes longer than that of the step before it, or the last than the first."""
     at = {(timing.form, timing.batch, timing.threads): timing.median_ms for timing in timings}
+    forms = [form for form in dict.fromkeys(timing.form for timing in timings) if form.endswith(_RUNTIME)]
+    pairs = dict.fromkeys([*pairwise(forms), *([(forms[0], forms[-1])] if forms else [])])
     return [
-        f"the compressed file is slower than the dense one at batch {batch} on {count} "
-        f"thread{'s' if count > 1 else ''}: {after:.3f} ms against {before:.3f} ms"
+        f"the {other.removesuffix(_RUNTIME)} file is slower than the {one.removesuffix(_RUNTIME)} one "
+        f"at batch {batch} on {count} thread{'s' if count > 1 else ''}: "
+        f"{after:.3f} ms against {before:.3f} ms"
+        for one, other in pairs
         for (form, batch, count), after in at.items()
-        if form == COMPRESSED and after > (before := at.get((DENSE, batch, count), after))
+        if form == other and after > (before := at.get((one, batch, count), after))
     ]
 
 

@@ -57,6 +57,23 @@ def test_the_served_model_is_small(evaluation: dict[str, dict[str, float]]) -> N
     assert evaluation["metrics"]["size_bytes"] <= evaluation["dense"]["size_bytes"] / 8
 
 
+def test_every_step_is_reported_by_its_own_file(digits: Run) -> None:
+    facts = digits[1]["evaluate"].artifact.facts
+    dense, pruned, served = facts["steps"]
+    assert [dense["step"], pruned["step"], served["step"]] == ["dense", "prune", "compressed"]
+    assert dense["macs"] > pruned["macs"] == served["macs"] == digits[1]["prune"].metrics["macs"]
+    assert dense["size_bytes"] > pruned["size_bytes"] > served["size_bytes"]
+    for step in facts["steps"]:
+        assert 0 < step["latency_ms"] <= step["latency_p95_ms"] and step["test_acc"] > 0.95
+    forms = {timing["form"] for timing in facts["timings"]}
+    assert forms == {
+        "dense, PyTorch",
+        "dense, ONNX Runtime",
+        "prune, ONNX Runtime",
+        "compressed, ONNX Runtime",
+    }
+
+
 def test_every_layer_of_the_served_file_holds_int8_weights(
     digits: Run, evaluation: dict[str, dict[str, int]]
 ) -> None:

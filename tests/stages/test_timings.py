@@ -51,3 +51,15 @@ def test_a_file_that_became_slower_is_named() -> None:
     assert slower(timings) == [
         "the compressed file is slower than the dense one at batch 1 on 1 thread: 0.071 ms against 0.065 ms"
     ]
+
+
+def test_each_step_is_held_against_the_one_before_it() -> None:
+    def timing(name: str, median_ms: float) -> Timing:
+        form = f"{name}, ONNX Runtime"
+        return Timing(form=form, batch=1, threads=2, median_ms=median_ms, p95_ms=median_ms)
+
+    eager = Timing(form=EAGER, batch=1, threads=2, median_ms=0.01, p95_ms=0.01)
+    timings = [eager, timing("dense", 3.0), timing("prune", 1.0), timing("compressed", 2.0)]
+    assert slower(timings) == [
+        "the compressed file is slower than the prune one at batch 1 on 2 threads: 2.000 ms against 1.000 ms"
+    ]
