@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -10,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # Taken out of the environment, where every other LIFECYCLE_… variable sets an option of a pipeline.
 FORBID_SKIPS = os.environ.pop("LIFECYCLE_FORBID_SKIPS", "") == "1"
-ABSENT = pytest.StashKey[Counter[str]]()
+ABSENT = re.compile(r"the Debian package '(.+)' is not installed$")
 BENTOML_HOME = tempfile.mkdtemp(prefix="lifecycle-tests-bentoml-")
 
 # Set before a test imports the libraries that read them, and inherited by the processes that tests start.
@@ -67,8 +68,10 @@ def client(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return connect(workspace, {})
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[ABSENT] = Counter()
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process that runs a part of the tests (pytest-xdist) what was taken out of the environment."""
+    node.workerinput["forbid_skips"] = FORBID_SKIPS
 
 
 def pytest_unconfigure() -> None:
@@ -77,18 +80,20 @@ def pytest_unconfigure() -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose system package is absent, or fail it where the package was to be installed."""
+    forbidden = getattr(item.config, "workerinput", {}).get("forbid_skips", FORBID_SKIPS)
     for package in _absent(item):
-        if FORBID_SKIPS:
+        if forbidden:
             pytest.fail(
                 f"the Debian package '{package}' is not installed, and skipping is forbidden", pytrace=False
             )
-        item.config.stash[ABSENT][package] += 1
         pytest.skip(f"the Debian package '{package}' is not installed")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many tests did not run, and what would make them."""
-    for package, count in sorted(config.stash[ABSENT].items()):
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    absent = Counter(found[1] for reason in reasons if (found := ABSENT.search(reason)))
+    for package, count in sorted(absent.items()):
         tests = "1 test" if count == 1 else f"{count} tests"
         terminalreporter.write_line(
             f"NOTICE: {tests} skipped: the Debian package '{package}' is not installed "
