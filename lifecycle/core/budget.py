@@ -9,6 +9,8 @@ from typing import Literal
 from lifecycle.core.errors import UsageError
 from lifecycle.core.verdict import Row, at_least, at_most
 
+AS_FAST = 1.05  # times another's latency is as fast as it, for all that a clock can tell
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -42,6 +44,11 @@ class Budget:
             raise UsageError(
                 "budget.max_drop needs budget.metric: the name of a metric that validation_step logs"
             )
+
+    @property
+    def has_latency(self) -> bool:
+        """Whether the clock may refuse anything."""
+        return self.max_latency_ms is not None or self.min_speedup is not None
 
 
 def check_budget(budget: Budget, measured: Mapping[str, float], dense: Mapping[str, float]) -> list[Row]:

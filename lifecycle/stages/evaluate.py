@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from lifecycle.core.artifact import Artifact, Draft
-from lifecycle.core.budget import check_budget
+from lifecycle.core.budget import AS_FAST, Budget, check_budget
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.stage import Context, Stage, scratch
-from lifecycle.core.verdict import require
+from lifecycle.core.verdict import Row, at_most, require
 from lifecycle.stages.facts import facts_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Evaluate(Stage):
         checkpoint, bundle = given["checkpoint"], given["bundle"]
         baseline = context.baseline or checkpoint
         dense_bundle = bundle
-        if baseline.digest != checkpoint.digest:
+        if changed := baseline.digest != checkpoint.digest:
             context.progress.note("  exporting the dense model to compare with")
             dense_bundle = export_checkpoint(baseline, scratch(into) / "dense", context, ("onnx",), {})
         bundles = {"dense": dense_bundle, **self._between(context, checkpoint, scratch(into)), LAST: bundle}
@@ -68,7 +68,7 @@ class Evaluate(Stage):
         # The metric was held against the budget on the validation split; the test split is for promotion.
         limits = replace(context.budget, metric=None, max_drop=None)
         require(
-            check_budget(limits, after, before),
+            [*check_budget(limits, after, before), *slower_steps(limits, measured if changed else {})],
             "evaluate: the file is outside the budget",
             hint="Compress further, or change `budget:`.",
         )
@@ -118,6 +118,19 @@ class Evaluate(Stage):
             if note:
                 context.progress.note(f"  {note}")
         return [timing.to_json() for timing in timings]
+
+
+def slower_steps(budget: Budget, measured: Mapping[str, Mapping[str, float]]) -> list[Row]:
+    """Whether the last step is as fast as the one before it, where the budget has a latency term.
+
+    Args:
+        budget: Of the run.
+        measured: ``latency_ms`` of each step's file, among others, in order.
+    """
+    if not budget.has_latency or len(measured) < 2:
+        return []
+    *_, (name, before), (_, after) = measured.items()
+    return [at_most(f"latency beside {name}'s", after["latency_ms"] / before["latency_ms"], AS_FAST)]
 
 
 def _predictions(scores: Mapping[str, Score]) -> dict[str, JSON]:

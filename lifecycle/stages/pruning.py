@@ -16,7 +16,7 @@ from lifecycle.compress.rollback import Attempt
 from lifecycle.compress.structured_pruning import StructuredPruning
 from lifecycle.compress.target import Target
 from lifecycle.core.artifact import Artifact
-from lifecycle.core.budget import Budget, check_budget
+from lifecycle.core.budget import AS_FAST, Budget, check_budget
 from lifecycle.core.canonical import JSON
 from lifecycle.core.signature import Signature
 from lifecycle.core.stage import Context
@@ -27,8 +27,6 @@ from lifecycle.train.artifact import open_checkpoint
 from lifecycle.train.callbacks import Callback
 from lifecycle.train.describe import example_inputs
 from lifecycle.train.module import Module
-
-NOISE = 1.05  # of the parent's latency is as fast as it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +129,10 @@ class Pruning:
     def _rows(self, module: Module, measured: Mapping[str, float]) -> list[Row]:
         budget = self.context.budget
         rows = check_budget(budget, measured, self.baseline.numbers())
-        if budget.max_latency_ms is not None or budget.min_speedup is not None:
+        if budget.has_latency:
             # How fast the file must be is for evaluate to say, when it is quantized too; no slower, for here.
             beside = self.latency.beside(module, self.parent)
-            rows.append(at_most("latency beside the parent's", beside, NOISE))
+            rows.append(at_most("latency beside the parent's", beside, AS_FAST))
         return rows
 
     def _note(self, made: Attempt[Pruned]) -> None:
