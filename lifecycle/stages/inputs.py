@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -15,10 +13,8 @@ from lifecycle.core.signature import Array, Signature, TensorSpec, shape_text
 from lifecycle.core.stage import Context
 from lifecycle.export.batches import batch_axis
 from lifecycle.export.structure import named_arrays
-from lifecycle.stages.fitting import data_of
-from lifecycle.train.forward import with_forward
+from lifecycle.stages.passing import pass_inputs
 from lifecycle.train.nested import map_tensors
-from lifecycle.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
@@ -41,29 +37,12 @@ def record_inputs(module: Module, context: Context, split: str, *, batches: int)
     seen: list[tuple[Tensor, ...]] = []
     forward = module.forward
 
-    def record(*inputs: Tensor, **named: Tensor) -> object:
-        arguments = in_order(module, inputs, named)
-        kept = map_tensors(arguments, lambda tensor: tensor.detach().clone())
+    def record(*inputs: Tensor) -> object:
+        kept = map_tensors(inputs, lambda tensor: tensor.detach().clone())
         seen.append(cast("tuple[Tensor, ...]", kept))
-        return forward(*inputs, **named)
+        return forward(*inputs)
 
-    data = data_of(context)
-    data.prepare_data()
-    data.setup("fit")
-    loader = getattr(data, f"{split}_dataloader")()
-    trainer = Trainer(
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=batches,
-    )
-    with with_forward(module, record):
-        trainer.validate(module, loader, verbose=False)
-    if not seen:
-        raise UsageError(
-            f"{type(module).__name__}.validation_step never calls forward: call self(inputs) in it"
-        )
+    pass_inputs(module, context, split, record, batches=batches)
     return seen
 
 
@@ -93,14 +72,6 @@ def samples(signature: Signature, inputs: list[tuple[Tensor, ...]], limit: int |
         joined = np.concatenate(cut, axis=along)
         found[spec.name] = joined.take(range(min(limit or sys.maxsize, joined.shape[along])), along)
     return found
-
-
-def in_order(module: Module, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-    """Arguments of forward in the order of its parameters, those given by name too."""
-    if not named:
-        return given
-    bound = inspect.signature(type(module).forward).bind(module, *given, **named)
-    return tuple(value for name, value in bound.arguments.items())[1:]
 
 
 def _check_fixed(spec: TensorSpec, arrays: list[Array]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -28,7 +29,7 @@ def pass_inputs(
         module: Left as it is.
         context: Data and seed.
         split: ``train`` or ``val``.
-        forward: Takes and gives what the module's own does.
+        forward: Takes and gives what the module's own does; every argument by its place.
         batches: How many batches to read.
 
     Raises:
@@ -36,10 +37,10 @@ def pass_inputs(
     """
     calls = 0
 
-    def counted(*inputs: Tensor) -> object:
+    def counted(*inputs: Tensor, **named: Tensor) -> object:
         nonlocal calls
         calls += 1
-        return forward(*inputs)
+        return forward(*in_order(module, inputs, named))
 
     data = data_of(context)
     data.prepare_data()
@@ -58,3 +59,11 @@ def pass_inputs(
         raise UsageError(
             f"{type(module).__name__}.validation_step never calls forward: call self(inputs) in it"
         )
+
+
+def in_order(module: Module, given: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """Arguments of forward in the order of its parameters, those given by name too."""
+    if not named:
+        return given
+    bound = inspect.signature(type(module).forward).bind(module, *given, **named)
+    return tuple(value for name, value in bound.arguments.items())[1:]

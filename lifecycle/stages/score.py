@@ -21,7 +21,7 @@ from lifecycle.export.network import named_outputs
 from lifecycle.export.runtime import Model, open_model
 from lifecycle.export.structure import named_arrays, rebuild
 from lifecycle.stages.fitting import data_of
-from lifecycle.stages.inputs import in_order
+from lifecycle.stages.passing import in_order
 from lifecycle.train.artifact import open_checkpoint
 from lifecycle.train.callbacks import Callback
 from lifecycle.train.describe import example_inputs
