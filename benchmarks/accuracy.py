@@ -33,6 +33,7 @@ from lifecycle.callbacks import Distillation, QuantizationAwareTraining, Structu
 from lifecycle.compress.cost import count_cost  # noqa: E402
 from lifecycle.compress.quantizer import convert_quantized  # noqa: E402
 from lifecycle.export.network import Network  # noqa: E402
+from lifecycle.export.settings import RunSettings  # noqa: E402
 from lifecycle.export.to_onnx import open_onnx, write_onnx  # noqa: E402
 from lifecycle.train.describe import arrays, example_inputs  # noqa: E402
 
@@ -125,7 +126,7 @@ def score(module: ConvNet, converted: torch.nn.Module | None) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         write_onnx(network, path)
-        run = open_onnx(path, signature, 1)
+        run = open_onnx(path, signature, RunSettings())
         right = total = 0
         for images, labels in data.test_dataloader():
             logits = torch.from_numpy(run({"image": images.numpy()})[0])
