@@ -125,8 +125,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.chdir(folder)  # where MLflow puts files that are given no place
         client = connect(Workspace(folder / ".lifecycle"), {})
-        os.chdir(folder)
         for index in range(options.racers):
             registered(client, folder / f"v{index}", label=f"zero {index}")
         won = race(client, folder, options.racers, options.rounds, options.deaths)
