@@ -11,7 +11,8 @@ from lifecycle.core.errors import UsageError
 from lifecycle.core.verdict import Row, require
 from lifecycle.gates.case import Proposal
 from lifecycle.gates.judge import integrity, judge
-from lifecycle.ledger import Change, Entry, History, Kind, Ledger
+from lifecycle.history import Change, Entry, History, Kind
+from lifecycle.ledger import Ledger
 from lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS, Version, alias_of, check_alias, find_version
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ def propose(
     )
 
 
+def check_reason(reason: str, *, force: bool) -> None:
+    """Raise `UsageError` where gates are to be overruled and nobody says why."""
+    if force and not reason.strip():
+        raise UsageError("--force overrules gates, and the ledger keeps why: add --reason TEXT")
+
+
 def promote(
     client: MlflowClient, promotion: Promotion, *, reason: str = "", force: bool = False
 ) -> Entry | None:
@@ -93,8 +100,7 @@ def promote(
         UsageError: `force` without a reason.
     """
     candidate, champion, alias = promotion.candidate, promotion.champion, promotion.alias
-    if force and not reason.strip():
-        raise UsageError("--force overrules gates, and the ledger keeps why: add --reason TEXT")
+    check_reason(reason, force=force)
     judged: Sequence[Row] = promotion.rows
     forced = force and not promotion.holds
     present = f"version {champion.number}" if champion else "not set"

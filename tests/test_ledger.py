@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,6 +127,29 @@ def test_a_death_between_entry_and_alias_is_mended_by_whoever_looks_next(
     assert aliases(client) == {"champion": 1}
     assert Ledger(client, "digits").settle() is None
     assert aliases(client) == {"champion": 2, "previous": 1}
+
+
+def test_what_somebody_else_put_into_the_ledger_counts_for_nothing(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    versions(client, tmp_path, 2)
+    move(client, tmp_path, 1)
+    client.create_model_version("digits.ledger", source="models:/digits/2")
+    assert [entry.version for entry in Ledger(client, "digits").read().of()] == [1]
+    move(client, tmp_path, 2)
+    assert aliases(client) == {"champion": 2, "previous": 1}
+
+
+def test_a_process_without_a_name_may_promote(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs under a number which its system does not know."""
+    versions(client, tmp_path, 1)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    move(client, tmp_path, 1)
+    assert Ledger(client, "digits").read().of()[0].actor == f"uid {os.getuid()}"
 
 
 def test_an_alias_that_others_moved_is_told_and_moved_back_when_asked(

@@ -13,7 +13,7 @@ from lifecycle.cli.output import print_json, print_note, print_table, print_text
 
 if TYPE_CHECKING:
     from lifecycle.core.canonical import JSON
-    from lifecycle.ledger import Entry
+    from lifecycle.history import Entry
 
 
 @click.command()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from lifecycle.core.canonical import JSON
-    from lifecycle.ledger import Entry
+    from lifecycle.history import Entry
     from lifecycle.promotion import Promotion
 
 
@@ -49,10 +49,11 @@ def promote(
     champion meanwhile.
     """
     from lifecycle.core.verdict import require
+    from lifecycle.promotion import check_reason, propose
     from lifecycle.promotion import promote as move
-    from lifecycle.promotion import propose
     from lifecycle.tracking import find_registry
 
+    check_reason(reason, force=force)  # before anything is copied
     client, served = find_registry(workspace)
     uri = uri_of(name, version)
     if to_model or to_registry:

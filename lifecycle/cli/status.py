@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from lifecycle.core.canonical import JSON
-    from lifecycle.ledger import Entry
+    from lifecycle.history import Entry
 
 ALIASES = ("champion", "challenger", "previous")
 

@@ -83,3 +83,13 @@ def test_what_does_not_hold_is_not_copied(
         assert (done.code, message in done.err) == (2, True), done.err
     with pytest.raises(UsageError):
         find_version(client, "models:/digits-prod/1")
+
+
+def test_nothing_is_copied_where_force_has_no_reason(
+    client: MlflowClient, tmp_path: Path, lifecycle: CommandLine
+) -> None:
+    registered(client, tmp_path / "a", test_acc=0.5)
+    done = lifecycle("promote", "digits", "--to-model", "digits-prod", "--force")
+    assert done.code == 2 and "add --reason TEXT" in done.err
+    with pytest.raises(UsageError, match="no registered model 'digits-prod'"):
+        find_version(client, "models:/digits-prod/1")
