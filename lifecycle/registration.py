@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mlflow.types import Schema
 
 
+DESCRIPTION = 5000  # characters that MLflow's stores keep of a description
+
+
 def find_registered(client: MlflowClient, name: str, tags: Mapping[str, str]) -> Version | None:
     """The newest version of a model that carries all these tags, or None."""
     terms = [f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items() if value)]
@@ -37,6 +40,7 @@ def register(
     evaluation: Artifact,
     gates: Mapping[str, JSON],
     run_id: str,
+    description: str = "",
 ) -> Version:
     """Register a bundle with its evaluation; the same content with the same gates is registered once.
 
@@ -47,6 +51,7 @@ def register(
         evaluation: What was measured on it.
         gates: Thresholds of promotion by metric.
         run_id: The run that made it.
+        description: What MLflow's pages say of the version, as Markdown of at most `DESCRIPTION` characters.
     """
     from mlflow.exceptions import MlflowException
 
@@ -63,7 +68,7 @@ def register(
         found = find_registered(client, name, identity)
         if found is not None:
             return found
-    return _register_new(client, name, bundle, evaluation, identity, run_id)
+    return _register_new(client, name, bundle, evaluation, identity, run_id, description)
 
 
 def _register_new(
@@ -73,6 +78,7 @@ def _register_new(
     evaluation: Artifact,
     identity: Mapping[str, str],
     run_id: str,
+    description: str,
 ) -> Version:
     """Upload the files as a logged model, then make the version that points to it."""
     experiment = client.get_run(run_id).info.experiment_id
@@ -89,6 +95,7 @@ def _register_new(
             run_id=run_id,
             tags={**_measured(evaluation), **identity, RUN: run_id},
             model_id=model.model_id,
+            description=description or None,
         )
     return version_of(made)
 

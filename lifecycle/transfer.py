@@ -79,7 +79,13 @@ def transfer(
         experiment = open_experiment(target, name, workspace)
         with experiment.run(f"copy of {version.name} {version.number}", {ORIGIN: origin}) as run:
             made = register(
-                target, name, bundle=bundle, evaluation=evaluation, gates=gates, run_id=run.run_id
+                target,
+                name,
+                bundle=bundle,
+                evaluation=evaluation,
+                gates=gates,
+                run_id=run.run_id,
+                description=source.get_model_version(version.name, str(version.number)).description or "",
             )
             for key, value in {ORIGIN: origin, f"{ORIGIN}.registry": str(source.tracking_uri)}.items():
                 target.set_model_version_tag(name, str(made.number), key, value)
