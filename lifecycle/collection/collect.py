@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.collection.items import Item, Plan, Saved
-from lifecycle.collection.local import cache_items, served_items, work_items
+from lifecycle.collection.local import cache_items, report_items, served_items, work_items
 from lifecycle.collection.needed import find_needed, keep_ledgers, unneeded_versions
 from lifecycle.collection.retention import Retention
 from lifecycle.collection.revival import revive_model, revive_run
@@ -52,6 +52,7 @@ def find_garbage(
     tags = [run.data.tags for family in kept for run in family]
     used = [(each.get("lifecycle.stage", ""), each.get("lifecycle.key", "")) for each in tags]
     items += cache_items(workspace, needed, used, retention)
+    items += report_items(workspace, [run.info.run_id for family in kept for run in family], retention)
     items += work_items(workspace, retention)
     items += served_items(workspace, needed, retention)
     return Plan(items=tuple(items), saved=saved)

@@ -77,6 +77,26 @@ def served_items(workspace: Workspace, needed: Needed, retention: Retention) -> 
         )
 
 
+def report_items(workspace: Workspace, runs: Iterable[str], retention: Retention) -> Iterator[Item]:
+    """Pages of runs that are gone.
+
+    Args:
+        workspace: Whose reports.
+        runs: Ids of the runs that stay.
+        retention: How long they stay at least.
+    """
+    kept = set(runs)
+    for path in sorted(workspace.reports.glob("*")):
+        if path.name.rpartition("-")[2] not in kept and path.is_dir() and not _young(path, retention):
+            yield Item(
+                kind="report",
+                name=path.name[:15],
+                why="its run is gone",
+                address=str(path),
+                size_bytes=size_of(path),
+            )
+
+
 def _is_entry(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, cast
 
 from lifecycle.card.card import Card
@@ -52,10 +53,14 @@ class Register(Stage):
             description=card.to_markdown(DESCRIPTION),
         )
         set_alias(writer.client, version, self.alias)
+        with (
+            TemporaryDirectory() as folder
+        ):  # beside the artifact: the card tells times, which differ each time
+            (Path(folder) / "card.md").write_text(card.to_markdown())
+            writer.log_artifacts(Path(folder))
         content: JSON = {"name": version.name, "number": version.number, "digest": version.digest}
         with Draft(into) as draft:
             (draft.path / "version.json").write_bytes(readable_json(content))
-            (draft.path / "card.md").write_text(card.to_markdown())
             facts = facts_of(self, context, {}, registry=str(writer.client.tracking_uri))
             return draft.seal("version", parent=given["bundle"], facts=facts)
 

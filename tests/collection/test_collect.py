@@ -187,6 +187,19 @@ def test_results_that_a_kept_version_or_run_came_from_stay(
     assert not any(path.exists() for path in files)
 
 
+def test_a_page_goes_with_its_run(client: MlflowClient, workspace: Workspace) -> None:
+    experiment = open_experiment(client, "digits", workspace)
+    pages = []
+    for _ in range(2):
+        with experiment.run("digits", {}) as run:
+            page = workspace.reports / f"20261126-120000-{run.run_id}" / "report.html"
+            page.parent.mkdir(parents=True)
+            page.write_text("page")
+            pages.append(page)
+    collect(client, find_garbage(client, workspace, Retention(runs=1, days=0)))
+    assert [page.exists() for page in pages] == [False, True]
+
+
 def test_a_copy_of_a_version_that_is_gone_goes(
     client: MlflowClient, workspace: Workspace, tmp_path: Path
 ) -> None:
