@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
 
+from lifecycle.core.canonical import JSON
 from lifecycle.core.progress import Progress, terminal_progress
+from lifecycle.core.secrets import mask, resolve
 from lifecycle.core.stage import Context, Project
 from lifecycle.pipeline.runner import Outcome, check_order, run_stages
 from lifecycle.pipeline.spec import Pipeline
@@ -72,11 +74,13 @@ def data_maker(project: Project) -> Callable[[], DataModule]:
         if not issubclass(cls, DataModule):
             wanted = f"class {cls.__name__}(lifecycle.DataModule)"
             raise UsageError(f"{project.data.text} is no lifecycle.DataModule: write `{wanted}`")
+        given = cast("Mapping[str, JSON]", resolve(project.data_args))
         try:
-            return cls(**project.data_args)
+            return cls(**given)
         except Exception as error:
             raise UsageError(
-                f"{project.data.text} cannot be made with data_args {dict(project.data_args)}: {error}"
+                f"{project.data.text} cannot be made with data_args {dict(project.data_args)}: "
+                f"{mask(str(error))}"
             ) from error
 
     return make

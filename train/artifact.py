@@ -21,6 +21,7 @@ from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import ArtifactError, UsageError
 from lifecycle.core.reference import Reference
+from lifecycle.core.secrets import mask, resolve
 from lifecycle.core.stage import Project
 from lifecycle.train.describe import example_inputs, signature_of
 from lifecycle.train.module import Module
@@ -57,10 +58,13 @@ def make_module(model: Reference, args: Mapping[str, JSON], root: Path) -> Modul
         raise UsageError(
             f"{model.text} is no lifecycle.Module: write `class {cls.__name__}(lifecycle.Module)`"
         )
+    given = cast("Mapping[str, JSON]", resolve(args))
     try:
-        return cls(**args)
+        return cls(**given)
     except Exception as error:
-        raise UsageError(f"{model.text} cannot be made with model_args {dict(args)}: {error}") from error
+        raise UsageError(
+            f"{model.text} cannot be made with model_args {dict(args)}: {mask(str(error))}"
+        ) from error
 
 
 def write_checkpoint(

@@ -24,7 +24,7 @@ from typing import cast
 
 import click
 
-from lifecycle.cli.output import print_error
+from lifecycle.cli.output import print_error, print_note
 from lifecycle.core import interrupt
 from lifecycle.core.errors import LifecycleError, suggest
 
@@ -40,6 +40,7 @@ VERBS = {
     "history": "Who was champion, since when, and why.",
     "diff": "What two versions differ in: options, code, data, metrics, size, latency.",
     "status": "Registered models: versions, aliases, the last promotion.",
+    "config": "Every option with where it was set; the schema for editors.",
     "report": "Where the page of the last run is.",
     "gc": "Remove what nothing refers to; what a version needs stays.",
     "serve": "Answer inference requests over HTTP with a registered version.",
@@ -115,7 +116,7 @@ def _run(words: Sequence[str], *, verbose: bool) -> int:
 
 def _show(error: Exception, *, verbose: bool) -> None:
     if verbose:
-        traceback.print_exception(error)
+        print_note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, LifecycleError):
         print_error(str(error))
     else:

@@ -7,26 +7,27 @@ import sys
 from collections.abc import Sequence
 
 from lifecycle.core.canonical import JSON, finite
+from lifecycle.core.secrets import mask
 
 
 def print_json(value: JSON) -> None:
     """Data for programs."""
-    print(json.dumps(finite(value), indent=2, ensure_ascii=False))
+    print(mask(json.dumps(finite(value), indent=2, ensure_ascii=False)))
 
 
 def print_text(text: str) -> None:
     """Data for people."""
-    print(text)
+    print(mask(text))
 
 
 def print_note(text: str) -> None:
     """What happens meanwhile."""
-    print(text, file=sys.stderr, flush=True)
+    print(mask(text), file=sys.stderr, flush=True)
 
 
 def print_error(text: str) -> None:
     """What went wrong, and what to do."""
-    print(f"error: {text}", file=sys.stderr, flush=True)
+    print(mask(f"error: {text}"), file=sys.stderr, flush=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -39,7 +40,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(mask, row))
     console = Console()
     # A pipe has no width of its own; 80 columns would cut digests and file sizes.
     Console(width=None if console.is_terminal else 120, markup=False).print(table)

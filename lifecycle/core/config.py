@@ -1,16 +1,19 @@
 """Configuration in layers, each value with its origin, and dataclasses made of it.
 
 Defaults < file < environment (``LIFECYCLE_TRAIN__TRAINER__MAX_EPOCHS``) < command line
-(``train.trainer.max_epochs=3``). Text is read as YAML scalars; nothing is evaluated.
+(``train.trainer.max_epochs=3``). Text is read as YAML scalars; nothing is evaluated. Places in a file are
+``FILE:LINE:COLUMN``, as editors and terminals open them.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -25,13 +28,20 @@ _DEEPEST = 16
 
 @dataclass
 class Config:
-    """A tree of values, and for each of them where it was set."""
+    """A tree of values, for each of them where it was set, and where its key stands."""
 
     tree: dict[str, JSON] = field(default_factory=dict)
     origins: dict[Key, str] = field(default_factory=dict)
+    keys: dict[Key, str] = field(default_factory=dict)
 
-    def set(self, key: Key, value: JSON, origin: str) -> None:
+    def set(self, key: Key, value: JSON, origin: str, at: str = "") -> None:
         """Put a value, replacing what an earlier layer put there.
+
+        Args:
+            key: Where.
+            value: What.
+            origin: Where it was set.
+            at: Where its key stands, if that is another place.
 
         Raises:
             UsageError: the key goes below a value that is no mapping.
@@ -49,12 +59,27 @@ class Config:
         node[key[-1]] = value
         self.origins = {old: where for old, where in self.origins.items() if old[: len(key)] != key}
         self.origins[key] = origin
+        self.keys[key] = at or origin
 
     def origin(self, key: Key) -> str:
         """Where a value was set; else something below it, or the nearest value above it."""
         below = (where for known, where in self.origins.items() if known[: len(key)] == key)
         above = (self.origins[key[:depth]] for depth in range(len(key), 0, -1) if key[:depth] in self.origins)
         return self.origins.get(key) or next(below, "") or next(above, "defaults")
+
+    def place(self, key: Key) -> str:
+        """Where a key stands: for what is wrong with the key itself."""
+        return self.keys.get(key) or self.origin(key)
+
+    def blamed(self, key: Key, message: str) -> str:
+        """Where the option below a key stands that a message names first; else where the key's value does."""
+        found = [
+            (match.start(), -len(known), where)
+            for known, where in self.origins.items()
+            if known[: len(key)] == key and len(known) > len(key)
+            if (match := re.search(rf"(?<!\w){re.escape(known[-1])}(?!\w)", message))
+        ]
+        return min(found)[2] if found else self.origin(key)
 
 
 def read_config(
@@ -78,6 +103,8 @@ def read_config(
         key = tuple(part.lower() for part in name.removeprefix(PREFIX).split("__"))
         if name.startswith(PREFIX) and key[0] in top:
             config.set(key, _scalar(text), f"environment {name}")
+        elif name.startswith(PREFIX) and len(key) > 1:
+            raise UsageError(f"environment {name}: unknown key '{key[0]}': {suggest(key[0], top)}")
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
@@ -101,29 +128,34 @@ def _read_file(path: Path, config: Config) -> None:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise UsageError(f"{place}: not YAML: {getattr(error, 'problem', error)}") from None
+        lines = path.read_text(errors="replace").splitlines()
+        quoted = mark is not None and mark.line < len(lines) and "{env:" in lines[mark.line]
+        hint = 'Between braces a reference needs quotes: {token: "${env:TOKEN}"}' if quoted else ""
+        raise UsageError(f"{place}: not YAML: {getattr(error, 'problem', error)}", hint=hint) from None
 
 
 def _read_mapping(node: yaml.MappingNode, above: Key, path: Path, config: Config) -> None:
     if len(above) > _DEEPEST:
-        raise UsageError(
-            f"{path.name}:{node.start_mark.line + 1}: '{above[0]}' is nested without end: an alias of itself"
-        )
+        raise UsageError(f"{_place(path, node)}: '{above[0]}' is nested without end: an alias of itself")
     if not node.tag.endswith(":map"):
-        raise UsageError(f"{path.name}:{node.start_mark.line + 1}: tag '{node.tag}' is not allowed")
+        raise UsageError(f"{_place(path, node)}: tag '{node.tag}' is not allowed")
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise UsageError(f"{path.name}:{key_node.start_mark.line + 1}: a key must be a word")
+            raise UsageError(f"{_place(path, key_node)}: a key must be a word")
         key = (*above, str(key_node.value))
-        place = f"{path.name}:{key_node.start_mark.line + 1}"
+        place = _place(path, key_node)
         if key in config.origins:
-            raise UsageError(f"{place}: '{'.'.join(key)}' stands twice; first at {config.origins[key]}")
+            raise UsageError(f"{place}: '{'.'.join(key)}' stands twice; first at {config.keys[key]}")
         if isinstance(value_node, yaml.MappingNode):
             config.set(key, {}, place)
             _read_mapping(value_node, key, path, config)
-            config.origins[key] = place
+            config.origins[key] = config.keys[key] = place
         else:
-            config.set(key, _construct(value_node), place)
+            config.set(key, _construct(value_node), _place(path, value_node), place)
+
+
+def _place(path: Path, node: yaml.Node) -> str:
+    return f"{path.name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
 def _construct(node: yaml.Node) -> JSON:
@@ -165,7 +197,7 @@ def build(cls: type[T], config: Config, key: Key, *, more: Mapping[str, object] 
     allowed = [f.name for f in fields(cls) if f.name not in passed]  # type: ignore[arg-type]
     for option in node:
         if option not in allowed:
-            place = config.origin((*key, option))
+            place = config.place((*key, option))
             raise UsageError(f"{place}: unknown key '{_dotted(key, option)}': {suggest(option, allowed)}")
     values = {
         option: convert(types[option], value, f"{config.origin((*key, option))}: '{_dotted(key, option)}'")
@@ -178,7 +210,8 @@ def build(cls: type[T], config: Config, key: Key, *, more: Mapping[str, object] 
     try:
         return cls(**values, **passed)
     except UsageError as error:
-        raise UsageError(f"{config.origin(key)}: '{name}': {error.message}", hint=error.hint) from error
+        place = config.blamed(key, error.message)
+        raise UsageError(f"{place}: '{name}': {error.message}", hint=error.hint) from error
 
 
 def lookup(config: Config, key: Key) -> JSON:
@@ -208,7 +241,16 @@ def convert(type_: object, value: JSON, place: str) -> object:
         return cast("object", adapter.validate_json(json.dumps(value), strict=True))
     except ValidationError as error:
         reasons = "; ".join(sorted({detail["msg"] for detail in error.errors()}))
-        raise UsageError(f"{place} is {value!r}: {reasons}") from None
+        close = get_close_matches(str(value), _words(type_), n=1, cutoff=0.5)
+        meant = f": did you mean '{close[0]}'?" if close else ""
+        raise UsageError(f"{place} is {value!r}: {reasons}{meant}") from None
+
+
+def _words(type_: object) -> list[str]:
+    """The words that a type allows: those of its `Literal`."""
+    if get_origin(type_) is Literal:
+        return [word for word in get_args(type_) if isinstance(word, str)]
+    return [word for part in get_args(type_) for word in _words(part)]
 
 
 def _dotted(key: Key, option: str) -> str:

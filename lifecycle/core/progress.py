@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from lifecycle.core.secrets import mask
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn, TaskID
@@ -55,7 +57,7 @@ class LineProgress:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(text, file=sys.stderr, flush=True)
+        print(mask(text), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Nothing to take down."""
@@ -80,6 +82,7 @@ class BarProgress:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
+        text = mask(text)
         if self._bar is None:
             print(text, file=sys.stderr, flush=True)
         else:

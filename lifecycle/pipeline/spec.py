@@ -13,6 +13,7 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.config import Config, build, convert, lookup, read_config
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.reference import Reference
+from lifecycle.core.secrets import references
 from lifecycle.core.stage import Project, Stage
 from lifecycle.core.threshold import Threshold
 
@@ -36,11 +37,34 @@ def read_pipeline(path: Path, environment: Mapping[str, str], overrides: Iterabl
     Raises:
         UsageError: says where, what was got, what is allowed.
     """
+    return pipeline_of(read_layers(path, environment, overrides), path)
+
+
+def read_layers(path: Path, environment: Mapping[str, str], overrides: Iterable[str] = ()) -> Config:
+    """Read a pipeline file and what is laid over it; only the names at the top are checked.
+
+    Raises:
+        UsageError: it is missing or not YAML, or a key at the top is unknown.
+    """
     known = (*HEAD, *plugins.table("stages"))
     config = read_config(path, known=known, environment=environment, overrides=overrides)
     for key in config.tree:
         if key not in known:
-            raise UsageError(f"{config.origin((key,))}: unknown key '{key}': {suggest(key, known)}")
+            raise UsageError(f"{config.place((key,))}: unknown key '{key}': {suggest(key, known)}")
+    return config
+
+
+def pipeline_of(config: Config, path: Path) -> Pipeline:
+    """Check all layers, and make a pipeline of them.
+
+    Args:
+        config: As `read_layers` gives it.
+        path: The file; what it names is looked for beside it.
+
+    Raises:
+        UsageError: says where, what was got, what is allowed.
+    """
+    _check_references(config)
     names = _stage_names(config)
     gates = {name: build(Threshold, config, ("gates", name)).to_json() for name in _mapping(config, "gates")}
     pipeline = Pipeline(
@@ -52,6 +76,21 @@ def read_pipeline(path: Path, environment: Mapping[str, str], overrides: Iterabl
     if not names:
         raise UsageError(f"{path.name} names no stage; allowed: {', '.join(ORDER)}")
     return pipeline
+
+
+def _check_references(config: Config) -> None:
+    """A reference is resolved where modules and data are made, and nowhere else."""
+    for key, value in config.tree.items():
+        if key not in ("model_args", "data_args") and next(references(value), None) is not None:
+            name = next(references(value))
+            holding = [each for each in config.origins if name in references(lookup(config, each))]
+            where = max((each for each in holding if each[0] == key), key=len)
+            raise UsageError(
+                f"{config.origin(where)}: '{'.'.join(where)}' refers to ${{env:{name}}}: "
+                "that is for model_args and data_args",
+                hint="Any other option is set from the environment by a variable of its own name: "
+                "LIFECYCLE_" + "__".join(where).upper(),
+            )
 
 
 def _project(root: Path, config: Config) -> Project:

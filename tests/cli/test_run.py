@@ -21,7 +21,7 @@ def refused(ended: Ended) -> str:
         (
             "name:",
             "nmae:",
-            "pipeline.yaml:1: unknown key 'nmae': did you mean 'name'? Allowed: budget, data, data_args, ",
+            "pipeline.yaml:1:1: unknown key 'nmae': did you mean 'name'? Allowed: budget, data, data_args, ",
         ),
         (
             "max_epochs",
@@ -33,7 +33,7 @@ def refused(ended: Ended) -> str:
         ("py:Net", "py:Nett", "model.py defines no class 'Nett': did you mean 'Net'? Allowed: Net"),
         ("data.py", "dada.py", "dada.py: did you mean 'data.py'? Allowed: data.py, model.py"),
         ("train: {", "train: {{", "not YAML"),
-        ("train:", "name:", "pipeline.yaml:5: 'name' stands twice; first at pipeline.yaml:1"),
+        ("train:", "name:", "pipeline.yaml:5:1: 'name' stands twice; first at pipeline.yaml:1"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_closest_match_and_what_is_allowed(

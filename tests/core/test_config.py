@@ -61,8 +61,8 @@ def test_later_layers_win_and_every_value_knows_its_origin(tmp_path: Path) -> No
         "train": {"trainer": {"max_epochs": 3, "deterministic": False}},
         "prune": {"macs": 0.25, "epochs": 1},
     }
-    assert config.origin(("name",)) == "pipeline.yaml:1"
-    assert config.origin(("prune", "macs")) == "pipeline.yaml:5"
+    assert config.origin(("name",)) == "pipeline.yaml:1:7"
+    assert config.origin(("prune", "macs")) == "pipeline.yaml:5:9"
     assert (
         config.origin(("train", "trainer", "max_epochs"))
         == "environment LIFECYCLE_TRAIN__TRAINER__MAX_EPOCHS"
@@ -143,9 +143,9 @@ def test_a_missing_file_is_refused_with_the_closest_one(tmp_path: Path) -> None:
         ),
         ("- a\n", r"pipeline.yaml: expected a mapping of keys to values at the top"),
         ("", r"pipeline.yaml: expected a mapping of keys to values at the top"),
-        ("a: 1\nb: 2\na: 3\n", r"^pipeline.yaml:3: 'a' stands twice; first at pipeline.yaml:1"),
-        ("a: {b: 1,\n  b: 2}\n", r"^pipeline.yaml:2: 'a.b' stands twice; first at pipeline.yaml:1"),
-        ("a: {b: 1}\na: {c: 1}\n", r"^pipeline.yaml:2: 'a' stands twice; first at pipeline.yaml:1"),
+        ("a: 1\nb: 2\na: 3\n", r"^pipeline.yaml:3:1: 'a' stands twice; first at pipeline.yaml:1"),
+        ("a: {b: 1,\n  b: 2}\n", r"^pipeline.yaml:2:3: 'a.b' stands twice; first at pipeline.yaml:1"),
+        ("a: {b: 1}\na: {c: 1}\n", r"^pipeline.yaml:2:1: 'a' stands twice; first at pipeline.yaml:1"),
     ],
 )
 def test_a_file_that_is_not_as_it_should_be_is_refused_with_the_place(
@@ -180,25 +180,31 @@ def test_values_that_are_passed_on_are_no_options(tmp_path: Path) -> None:
     [
         (
             "prune:\n  macs: 0.5\n  epoch: 3\n",
-            r"^pipeline.yaml:3: unknown key 'prune.epoch': did you mean 'epochs'\? "
+            r"^pipeline.yaml:3:3: unknown key 'prune.epoch': did you mean 'epochs'\? "
             r"Allowed: epochs, ignore, importance, lr, macs, trainer$",
         ),
         (
             "prune:\n  macs: half\n",
-            r"^pipeline.yaml:2: 'prune.macs' is 'half': Input should be a valid number",
+            r"^pipeline.yaml:2:9: 'prune.macs' is 'half': Input should be a valid number",
         ),
         (
             "prune:\n  macs: 0.5\n  importance: tayler\n",
-            r"^pipeline.yaml:3: 'prune.importance' is 'tayler': Input should be 'magnitude' or 'taylor'$",
+            r"^pipeline.yaml:3:15: 'prune.importance' is 'tayler': Input should be 'magnitude' or 'taylor': did you mean 'taylor'\?$",
         ),
-        ("prune:\n  macs: 0.5\n  epochs: 1.5\n", r"^pipeline.yaml:3: 'prune.epochs' is 1.5: .*valid integer"),
+        (
+            "prune:\n  macs: 0.5\n  epochs: 1.5\n",
+            r"^pipeline.yaml:3:11: 'prune.epochs' is 1.5: .*valid integer",
+        ),
         (
             "prune:\n  macs: 0.5\n  ignore: head\n",
-            r"^pipeline.yaml:3: 'prune.ignore' is 'head': .*valid tuple",
+            r"^pipeline.yaml:3:11: 'prune.ignore' is 'head': .*valid tuple",
         ),
-        ("prune:\n  epochs: 3\n", r"^pipeline.yaml:1: 'prune' lacks 'macs', which has no default$"),
-        ("prune: 3\n", r"^pipeline.yaml:1: 'prune' is 3; expected a mapping of options$"),
-        ("prune:\n  macs: 2\n", r"^pipeline.yaml:1: 'prune': macs is 2.0; expected a fraction .*\nTry 0.5.$"),
+        ("prune:\n  epochs: 3\n", r"^pipeline.yaml:1:1: 'prune' lacks 'macs', which has no default$"),
+        ("prune: 3\n", r"^pipeline.yaml:1:8: 'prune' is 3; expected a mapping of options$"),
+        (
+            "prune:\n  macs: 2\n",
+            r"^pipeline.yaml:2:9: 'prune': macs is 2.0; expected a fraction .*\nTry 0.5.$",
+        ),
     ],
 )
 def test_a_wrong_option_is_refused_with_place_and_what_is_allowed(
@@ -219,3 +225,24 @@ def test_a_value_is_converted_or_refused() -> None:
     assert convert(int, "3", "here: 'seed'") == 3
     with pytest.raises(UsageError, match=r"^here: 'seed' is 'x': Input should be a valid integer"):
         convert(int, "x", "here: 'seed'")
+
+
+def test_an_environment_variable_with_a_typo_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"^environment LIFECYCLE_TRIAN__X: unknown key 'trian': did you mean 'train'\?"
+    ):
+        read(tmp_path, environment={"LIFECYCLE_TRIAN__X": "1"})
+
+
+def test_what_a_class_refuses_is_placed_where_the_option_it_speaks_of_stands(tmp_path: Path) -> None:
+    config = read(tmp_path, "prune:\n  epochs: 3\n  macs: 0.5\n", overrides=["prune.lr=0.1"])
+    assert config.blamed(("prune",), "macs is 2; expected less") == "pipeline.yaml:3:9"
+    assert config.blamed(("prune",), "lr is 2, and macs is 3") == "command line 'prune.lr=0.1'"
+    assert config.blamed(("prune",), "nothing that is named") == "pipeline.yaml:1:1"
+    assert config.place(("prune", "macs")) == "pipeline.yaml:3:3"
+
+
+def test_a_reference_between_braces_without_quotes_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^.*pipeline.yaml:1:\d+: not YAML") as error:
+        read(tmp_path, "train: {token: ${env:TOKEN}}\n")
+    assert error.value.hint == 'Between braces a reference needs quotes: {token: "${env:TOKEN}"}'

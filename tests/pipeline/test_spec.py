@@ -122,27 +122,27 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
     [
         (
             HEAD + "trian: {}\n",
-            "pipeline.yaml:4: unknown key 'trian': did you mean 'train'? Allowed: budget, data, ",
+            "pipeline.yaml:4:1: unknown key 'trian': did you mean 'train'? Allowed: budget, data, ",
         ),
         (
             HEAD + "prune:\n  macs: 0.5\n  epoch: 3\n",
-            "pipeline.yaml:6: unknown key 'prune.epoch': did you mean 'epochs'? Allowed: channels, ",
+            "pipeline.yaml:6:3: unknown key 'prune.epoch': did you mean 'epochs'? Allowed: channels, ",
         ),
         (
             HEAD + "prune: {}\n",
-            "pipeline.yaml:4: 'prune': expected one target of macs, params, channels, latency_ms; got none",
+            "pipeline.yaml:4:1: 'prune': expected one target of macs, params, channels, latency_ms; got none",
         ),
         (
             HEAD + "prune: {macs: 2}\n",
-            "pipeline.yaml:4: 'prune': macs: expected a fraction between 0 and 1",
+            "pipeline.yaml:4:15: 'prune': macs: expected a fraction between 0 and 1",
         ),
         (
             HEAD + "prune: {macs: much}\n",
-            "pipeline.yaml:4: 'prune.macs' is 'much': Input should be a valid number",
+            "pipeline.yaml:4:15: 'prune.macs' is 'much': Input should be a valid number",
         ),
         (
             HEAD + "quantize: {method: int8}\n",
-            "pipeline.yaml:4: 'quantize.method' is 'int8': Input should be 'static'",
+            "pipeline.yaml:4:20: 'quantize.method' is 'int8': Input should be 'static'",
         ),
         (
             HEAD + "train: {trainer: {max_epoch: 3}}\n",
@@ -156,15 +156,15 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
             HEAD + "train: {trainer: {max_epochs: 0}}\n",
             "trainer.max_epochs is 0: Input should be greater than or equal to 1",
         ),
-        (HEAD + "train: 3\n", "pipeline.yaml:4: 'train' is 3"),
+        (HEAD + "train: 3\n", "pipeline.yaml:4:8: 'train' is 3"),
         (
             HEAD + "stages: [train, prunne]\n",
-            "pipeline.yaml:4: no stage 'prunne': did you mean 'prune'? Allowed: ",
+            "pipeline.yaml:4:9: no stage 'prunne': did you mean 'prune'? Allowed: ",
         ),
-        (HEAD + "stages: train\n", "pipeline.yaml:4: 'stages' is 'train': Input should be a valid list"),
+        (HEAD + "stages: train\n", "pipeline.yaml:4:9: 'stages' is 'train': Input should be a valid list"),
         (
             HEAD + "budget: {max_drop: 0.1}\n",
-            "pipeline.yaml:4: 'budget': budget.max_drop needs budget.metric",
+            "pipeline.yaml:4:20: 'budget': budget.max_drop needs budget.metric",
         ),
         (HEAD + "budget: {max_mac: 1}\n", "unknown key 'budget.max_mac': did you mean 'max_macs'? Allowed: "),
         (HEAD + "budget: {metric: a, mode: up}\n", "'budget.mode' is 'up': Input should be 'max' or 'min'"),
@@ -175,9 +175,9 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         (HEAD + "gates: {test_acc: {minn: 1}}\n", "unknown key 'gates.test_acc.minn': did you mean 'min'?"),
         (
             HEAD + "gates: [test_acc]\n",
-            "pipeline.yaml:4: 'gates' is ['test_acc']: Input should be ",
+            "pipeline.yaml:4:8: 'gates' is ['test_acc']: Input should be ",
         ),
-        (HEAD + "seed: -1\n", "pipeline.yaml:4: 'seed' is -1; expected a whole number from 0 to 2**63 - 1"),
+        (HEAD + "seed: -1\n", "pipeline.yaml:4:7: 'seed' is -1; expected a whole number from 0 to 2**63 - 1"),
         (
             HEAD + "budget: {max_macs: -1}\n",
             "'budget': max_macs is -1.0; expected a number that is not negative",
@@ -189,7 +189,7 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         (HEAD + "prune: {macs: 0.5, round_to: 0}\n", "round_to is 0; expected at least 1"),
         (HEAD + "prune: {macs: 0.5, lr: -1}\n", "lr is -1.0; expected a number above 0"),
         (HEAD + "train: {trainer: {limit_val_batches: 1.5}}\n", "trainer.limit_val_batches is 1.5: "),
-        (HEAD + "seed: seven\n", "pipeline.yaml:4: 'seed' is 'seven': Input should be a valid integer"),
+        (HEAD + "seed: seven\n", "pipeline.yaml:4:7: 'seed' is 'seven': Input should be a valid integer"),
         (
             HEAD + "model_args: {widht: 3}\n",
             "'model': model.py:Net takes no argument 'widht': did you mean 'width'?",
@@ -205,21 +205,21 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         ("model: model.py:Net\ndata: data.py:Data\n", "the pipeline file lacks 'name'; it needs at least"),
         (
             HEAD.replace("digits", "my digits"),
-            "pipeline.yaml:1: 'name' is 'my digits'; expected letters, digits, '-'",
+            "pipeline.yaml:1:7: 'name' is 'my digits'; expected letters, digits, '-'",
         ),
-        (HEAD.replace("name: digits", "name: ../x"), "pipeline.yaml:1: 'name' is '../x'; expected letters"),
+        (HEAD.replace("name: digits", "name: ../x"), "pipeline.yaml:1:7: 'name' is '../x'; expected letters"),
         (
             HEAD.replace("model.py:Net", "model.py"),
             "'model.py' names no class: expected FILE.py:CLASS or package.",
         ),
-        (HEAD.replace("model.py:Net", "modle.py:Net"), "pipeline.yaml:2: 'model': no file "),
+        (HEAD.replace("model.py:Net", "modle.py:Net"), "pipeline.yaml:2:8: 'model': no file "),
         (
             HEAD.replace("py:Net", "py:Nett"),
-            "pipeline.yaml:2: 'model': model.py defines no class 'Nett': did you mean",
+            "pipeline.yaml:2:8: 'model': model.py defines no class 'Nett': did you mean",
         ),
         (
             HEAD.replace("model.py:Net", "../m.py:Net"),
-            "pipeline.yaml:2: 'model': '../m.py:Net' lies outside ",
+            "pipeline.yaml:2:8: 'model': '../m.py:Net' lies outside ",
         ),
     ],
 )

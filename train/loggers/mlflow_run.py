@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.core.canonical import JSON
+from lifecycle.core.secrets import mask
 from lifecycle.train.loggers.record import Record
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class MLFlowRun:
         from mlflow.entities import Param
 
         entries = [
-            Param(self._name(name), (value if isinstance(value, str) else json.dumps(value))[:_PARAM_LIMIT])
+            Param(
+                self._name(name), mask(value if isinstance(value, str) else json.dumps(value))[:_PARAM_LIMIT]
+            )
             for name, value in params.items()
         ]
         for part in _parts(entries, 100):
@@ -87,7 +90,7 @@ class MLFlowRun:
         """Record short texts."""
         from mlflow.entities import RunTag
 
-        entries = [RunTag(name, text[:_TAG_LIMIT]) for name, text in tags.items()]
+        entries = [RunTag(name, mask(text)[:_TAG_LIMIT]) for name, text in tags.items()]
         self.client.log_batch(self.run_id, tags=entries, synchronous=True)
 
     def _name(self, name: str) -> str:

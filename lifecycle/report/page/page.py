@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.core.canonical import write_whole
+from lifecycle.core.secrets import mask
 from lifecycle.core.verdict import Row
 from lifecycle.report.page.known import RunFacts
 from lifecycle.report.page.models import tiles
@@ -55,7 +56,7 @@ def write_page(facts: RunFacts, folder: Path) -> Path:
     into = folder / f"{_stamp(facts.ended)}-{facts.run_id or 'run'}"
     into.mkdir(parents=True, exist_ok=True)
     path = into / "report.html"
-    write_whole(path, render(facts).encode())
+    write_whole(path, mask(render(facts)).encode())
     return path
 
 

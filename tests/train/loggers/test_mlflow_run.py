@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from lifecycle.core.secrets import resolve
 from lifecycle.train.loggers import MLFlowRun
 from lifecycle.train.loggers.record import Record
 from tests.train.small import Plain, loader, quiet
@@ -123,3 +124,12 @@ def test_the_trainer_writes_steps_and_epochs_through_it(run: MLFlowRun) -> None:
     assert set(history["epoch"]) == {step for steps in history.values() for step in steps}
     assert all(steps == sorted(steps) for steps in history.values())
     assert written(run).info.status == "RUNNING"  # it is neither started nor ended by the logger
+
+
+def test_secrets_that_were_used_are_told_by_reference(run: MLFlowRun) -> None:
+    resolve("${env:PETS_TOKEN}", {"PETS_TOKEN": "hunter2-hunter2"})
+    run.log_params({"key": "hunter2-hunter2", "url": ["https://hunter2-hunter2@host"]})
+    run.set_tags({"note": "tried hunter2-hunter2"})
+    data = written(run).data
+    assert data.params == {"key": "${env:PETS_TOKEN}", "url": '["https://${env:PETS_TOKEN}@host"]'}
+    assert data.tags["note"] == "tried ${env:PETS_TOKEN}"

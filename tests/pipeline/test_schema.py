@@ -1,0 +1,88 @@
+"""The schema that editors read says of a file what reading it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from lifecycle.core import plugins
+from lifecycle.core.errors import UsageError
+from lifecycle.pipeline.schema import file_schema
+from lifecycle.pipeline.spec import read_pipeline
+from lifecycle.stages.fitting import trainer_options
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
+HEAD = "name: digits\nmodel: model.py:Net\ndata: data.py:Data\n"
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    schema = file_schema({"trainer": trainer_options()})
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_every_example_is_valid(validator: Draft202012Validator, path: Path) -> None:
+    validator.validate(yaml.safe_load(path.read_text()))
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("", True),
+        ("train: {trainer: {max_epochs: 3}}", True),
+        ("train:", True),
+        ("quantize: {method: static, keep_float: [head]}", True),
+        ("budget: {metric: val_acc, max_drop: 0.1}", True),
+        ("gates: {test_acc: {min: 0.9}}", True),
+        ("stages: [train, export]\nexport: {}", True),
+        ('data_args: {token: "${env:TOKEN}"}', True),
+        ("trian: {}", False),
+        ("train: {trainer: {max_epoch: 3}}", False),
+        ("train: {trainer: {max_epochs: many}}", False),
+        ("train: 3", False),
+        ("quantize: {method: int8}", False),
+        ("prune: {macs: much}", False),
+        ("prune: {macs: 0.5, importanse: magnitude}", False),
+        ("gates: {test_acc: {mim: 0.9}}", False),
+        ("gates: [test_acc]", False),
+        ("seed: -1", False),
+        ("seed: seven", False),
+        ("stages: [trian]", False),
+        ("budget: {mode: most}", False),
+        ("register: {gates: {}}", False),
+    ],
+)
+def test_it_agrees_with_what_reading_the_file_says(
+    validator: Draft202012Validator, tmp_path: Path, text: str, valid: bool
+) -> None:
+    (tmp_path / "model.py").write_text("class Net: pass\n")
+    (tmp_path / "data.py").write_text("class Data:\n    def __init__(self, token=''): pass\n")
+    path = tmp_path / "pipeline.yaml"
+    stages = "" if any(name in text for name in plugins.TABLES["stages"]) else "\ntrain: {}"
+    path.write_text(HEAD + text + stages + "\n")
+    assert validator.is_valid(yaml.safe_load(path.read_text())) is valid
+    if valid:
+        read_pipeline(path, {})
+    else:
+        with pytest.raises(UsageError):
+            read_pipeline(path, {})
+
+
+def test_every_option_of_every_stage_is_described(validator: Draft202012Validator) -> None:
+    stages: dict[str, Any] = {name: validator.schema["properties"][name] for name in plugins.TABLES["stages"]}
+    for name, stage in stages.items():
+        for option, schema in stage["properties"].items():
+            assert schema.get("description"), f"{name}.{option}"
+    assert stages["prune"]["properties"]["epochs"]["default"] == 5
+    assert "max_epochs" in stages["prune"]["properties"]["trainer"]["properties"]
