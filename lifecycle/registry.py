@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 LEDGER_SUFFIX = ".ledger"  # of the registered model that holds the promotions of another
-DIGEST, EVALUATION, GATES, RUN = (
+DIGEST, EVALUATION, CHECKPOINT, GATES, RUN = (
     "lifecycle.digest",
     "lifecycle.evaluation",
+    "lifecycle.checkpoint",
     "lifecycle.gates",
     "lifecycle.run",
 )
@@ -140,44 +141,72 @@ def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifac
     Raises:
         ArtifactError: a byte differs from what was registered.
     """
-    into = folder / f"{version.digest[:32]}-{version.tags.get(EVALUATION, '')[:32]}"
+    bundle, evaluation = _fetch(client, version, folder, {"bundle": DIGEST, "evaluation": EVALUATION})
+    return bundle, evaluation
+
+
+def fetch_checkpoint(client: MlflowClient, version: Version, folder: Path) -> Artifact:
+    """Copy out the checkpoint that a version's bundle was exported from: its code, weights and data's name.
+
+    Args:
+        client: Connected to the registry.
+        version: Which one.
+        folder: As for `fetch`.
+
+    Raises:
+        ArtifactError: it was registered without one, or a byte differs from what was registered.
+    """
+    if CHECKPOINT not in version.tags:
+        raise ArtifactError(
+            f"{version.name} version {version.number} was registered without the checkpoint that it was made "
+            "from: it cannot be scored again",
+            hint="Run its pipeline again, which registers it with one.",
+        )
+    [checkpoint] = _fetch(client, version, folder, {"checkpoint": CHECKPOINT})
+    return checkpoint
+
+
+def _fetch(client: MlflowClient, version: Version, folder: Path, parts: Mapping[str, str]) -> list[Artifact]:
+    """The parts of a version, each with the tag that has its digest."""
+    into = folder / "-".join(version.tags.get(tag, "")[:32] for tag in parts.values())
     if into.is_dir():
         try:
-            return _verified(into, version)
+            return _verified(into, version, parts)
         except ArtifactError:
             shutil.rmtree(into)  # damaged here; the registry's own copy may be whole
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetched-") as aside:
-        _download(client, version, Path(aside) / "content")
-        _verified(Path(aside) / "content", version)
+        _download(client, version, Path(aside) / "content", parts)
+        _verified(Path(aside) / "content", version, parts)
         try:
             (Path(aside) / "content").rename(into)
         except OSError:
             if not into.is_dir():  # else another process was faster
                 raise
-    return _verified(into, version)
+    return _verified(into, version, parts)
 
 
-def _download(client: MlflowClient, version: Version, into: Path) -> None:
+def _download(client: MlflowClient, version: Version, into: Path, parts: Iterable[str]) -> None:
     from mlflow.artifacts import download_artifacts
 
     into.mkdir()
     with process_address(client):
-        for part in ("bundle", "evaluation"):
+        for part in parts:
             download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=str(into))
 
 
-def _verified(folder: Path, version: Version) -> tuple[Artifact, Artifact]:
+def _verified(folder: Path, version: Version, parts: Mapping[str, str]) -> list[Artifact]:
     """Open what was fetched; raises `ArtifactError` unless it is what was registered."""
-    bundle = open_artifact(folder / "bundle", "bundle")
-    evaluation = open_artifact(folder / "evaluation", "evaluation")
-    for artifact, tag in ((bundle, DIGEST), (evaluation, EVALUATION)):
+    found = []
+    for kind, tag in parts.items():
+        artifact = open_artifact(folder / kind, kind)
         if artifact.digest != version.tags.get(tag):
             raise ArtifactError(
-                f"{version.name} version {version.number}: its {artifact.kind} is {artifact.digest[:12]}, "
+                f"{version.name} version {version.number}: its {kind} is {artifact.digest[:12]}, "
                 f"registered was {version.tags.get(tag, '(nothing)')[:12]}"
             )
-    return bundle, evaluation
+        found.append(artifact)
+    return found
 
 
 def gates_of(version: Version) -> dict[str, dict[str, float]]:

@@ -23,7 +23,7 @@ from lifecycle.promotion import promote, propose
 from lifecycle.registry import alias_of
 from lifecycle.tracking import connect
 from lifecycle.workspace import Workspace
-from tests.versions import registered
+from tests.versions import QUICK, registered
 
 
 def racer(folder: Path, which: int, rounds: int, deaths: float) -> None:
@@ -128,7 +128,7 @@ def main() -> None:
         os.chdir(folder)  # where MLflow puts files that are given no place
         client = connect(Workspace(folder / ".lifecycle"), {})
         for index in range(options.racers):
-            registered(client, folder / f"v{index}", label=f"zero {index}")
+            registered(client, folder / f"v{index}", label=f"zero {index}", gates=QUICK)
         won = race(client, folder, options.racers, options.rounds, options.deaths)
         check_linear(client, won, options.rounds)
     print(f"{options.rounds} rounds of {options.racers}: the history is linear, one winner in each")

@@ -15,7 +15,7 @@ from lifecycle.registration import register
 from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, set_alias
 from lifecycle.tracking import connect
 from lifecycle.workspace import Workspace
-from tests.versions import image, proven_bundle, registered, stored_file
+from tests.versions import checkpoint_of, image, proven_bundle, registered, stored_file
 
 
 def test_versions_are_found_by_alias_and_by_number(client: MlflowClient, tmp_path: Path) -> None:
@@ -114,7 +114,13 @@ def test_metrics_do_not_stand_in_for_digests(client: MlflowClient, tmp_path: Pat
         evaluation = draft.seal("evaluation", facts={"metrics": odd})
     run = client.create_run(client.create_experiment("digits"))
     version = register(
-        client, "digits", bundle=bundle, evaluation=evaluation, gates={}, run_id=run.info.run_id
+        client,
+        "digits",
+        bundle=bundle,
+        evaluation=evaluation,
+        checkpoint=checkpoint_of(tmp_path / "a"),
+        gates={},
+        run_id=run.info.run_id,
     )
     assert version.digest == bundle.digest
     assert version.tags["lifecycle.gates"] == "{}"
