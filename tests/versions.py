@@ -105,10 +105,7 @@ def checkpoint_of(folder: Path, *, data: str = "digits-1") -> Artifact:
         name="digits", root=source, model=model, data=Reference("data.py:Images"), data_args=args
     )
     seed_everything(0)
-    facts: dict[str, JSON] = {"data": {"reference": "data.py:Images", "args": dict(args)}, "seed": 0}
-    return write_checkpoint(
-        make_module(model, {}, source), folder / "checkpoint", project=project, facts=facts
-    )
+    return write_checkpoint(make_module(model, {}, source), folder / "checkpoint", project=project)
 
 
 def proven_bundle(

@@ -15,9 +15,7 @@ import numpy as np
 from torch.utils.data import DataLoader, IterableDataset
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.core.canonical import JSON
-from lifecycle.core.errors import ArtifactError, UsageError
-from lifecycle.core.reference import Reference
+from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Project
 from lifecycle.export.runtime import open_model
 from lifecycle.gates.paired import Values
@@ -71,7 +69,6 @@ def compare(candidate: Exhibit, champion: Exhibit | None, checkpoint: Artifact) 
 
     Raises:
         UsageError: its data cannot be had, or is not that on which the candidate was evaluated.
-        ArtifactError: the checkpoint does not say where its data comes from.
         LifecycleError: a file cannot be run on it.
     """
     context = _context(checkpoint)
@@ -92,20 +89,16 @@ def compare(candidate: Exhibit, champion: Exhibit | None, checkpoint: Artifact) 
 
 def _context(checkpoint: Artifact) -> Context:
     """What the stages shared when the checkpoint was made, with the code that it keeps."""
-    named = checkpoint.facts.get("data")
-    seed = checkpoint.facts.get("seed")
-    if not isinstance(named, Mapping) or not isinstance(seed, int):
-        raise ArtifactError(f"checkpoint {checkpoint.digest[:12]} does not say where its data comes from")
     recipe = read_recipe(checkpoint)
     project = Project(
         name="promotion",
         root=checkpoint.path / "code",
         model=recipe.model,
-        data=Reference(str(named["reference"])),
+        data=recipe.data,
         model_args=recipe.args,
-        data_args=cast("Mapping[str, JSON]", named["args"]),
+        data_args=recipe.data_args,
     )
-    return Context(project=project, data=data_maker(project), seed=seed)
+    return Context(project=project, data=data_maker(project), seed=recipe.seed)
 
 
 def _score(module: Module, exhibit: Exhibit, context: Context, *, pairs: int) -> Scores:
