@@ -117,17 +117,43 @@ def process_address(client: MlflowClient) -> Iterator[None]:
 
     names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
     before = {name: os.environ.get(name) for name in names}
+    tracking = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    registry = mlflow.get_registry_uri() if mlflow.get_registry_uri() != mlflow.get_tracking_uri() else ""
     mlflow.set_tracking_uri(client.tracking_uri)
     mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"] or client.tracking_uri)
     try:
         yield
     finally:
+        mlflow.set_tracking_uri(tracking)
+        mlflow.set_registry_uri(registry)
         # MLflow writes the address to the environment too, where the next project would find it.
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def asking(client: MlflowClient, what: str, *, hint: str) -> Iterator[None]:
+    """Tell in a sentence what a registry did not do: it is away, may only be read, or is full.
+
+    Args:
+        client: Connected to the registry.
+        what: Was asked of it.
+        hint: What that means, and what to do.
+
+    Raises:
+        LifecycleError: in place of what MLflow raises.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        address = re.sub(r"//[^/@]*@", "//", str(client.tracking_uri))  # no passwords
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise LifecycleError(f"the registry at {address} did not {what}: {reason}", hint=hint) from error
 
 
 def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifact, Artifact]:
@@ -190,7 +216,9 @@ def _download(client: MlflowClient, version: Version, into: Path, parts: Iterabl
     from mlflow.artifacts import download_artifacts
 
     into.mkdir()
-    with process_address(client):
+    hint = "Nothing was changed. Try again when it answers."
+    what = f"give the files of {version.name} version {version.number}"
+    with process_address(client), asking(client, what, hint=hint):
         for part in parts:
             download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=str(into))
 
