@@ -25,7 +25,7 @@ from lifecycle.core.canonical import JSON, canonical_json
 from lifecycle.core.errors import ConflictError, LifecycleError
 from lifecycle.core.verdict import Row
 from lifecycle.history import Change, Entry, History
-from lifecycle.registry import CHAMPION, LEDGER_SUFFIX, PREVIOUS, alias_of, process_address
+from lifecycle.registry import CHAMPION, LEDGER_SUFFIX, PREVIOUS, alias_of, asking, process_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +49,15 @@ class Ledger:
         self._ledger = f"{name}{LEDGER_SUFFIX}"
 
     def read(self) -> History:
-        """All entries there are."""
+        """All entries there are.
+
+        Raises:
+            LifecycleError: the registry does not answer.
+        """
+        with asking(self._client, f"show the ledger of {self.name}", hint="Try again when it answers."):
+            return self._read()
+
+    def _read(self) -> History:
         found: list[Entry] = []
         token = None
         while True:
@@ -71,8 +79,13 @@ class Ledger:
         Raises:
             ConflictError: somebody was faster; says who moved the alias where.
         """
+        hint = f"`lifecycle history {self.name}` shows whether it was written; then the alias follows."
+        with asking(self._client, f"take the change of {self.name}@{change.alias}", hint=hint):
+            return self._append(seen, change)
+
+    def _append(self, seen: History, change: Change) -> Entry:
         for _ in range(_ATTEMPTS):
-            now = self.read()
+            now = self._read()
             after = [entry for entry in now.of(change.alias) if entry.number > seen.head]
             if after:
                 raise self._lost(after[-1])
@@ -103,10 +116,11 @@ class Ledger:
                     self._ledger, source=f"models:/{self.name}/{change.version}", tags=_tags(head, change)
                 )
         except MlflowException as error:
-            if self.read().head != head:
+            if self._read().head != head:
                 return None
+            reason = str(error).strip().partition("\n")[0]
             raise LifecycleError(
-                f"the registry did not take the change of {self.name}@{change.alias}: {error}",
+                f"the registry did not take the change of {self.name}@{change.alias}: {reason}",
                 hint="Nothing was moved.",
             ) from error
         return _entry(made)

@@ -13,7 +13,16 @@ from lifecycle.gates.case import Proposal
 from lifecycle.gates.judge import integrity, judge
 from lifecycle.history import Change, Entry, History, Kind
 from lifecycle.ledger import Ledger
-from lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS, Version, alias_of, check_alias, find_version
+from lifecycle.registry import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    Version,
+    alias_of,
+    asking,
+    check_alias,
+    find_version,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,14 +68,15 @@ def propose(
     check_alias(alias, reserved=(PREVIOUS, CHALLENGER))
     candidate = find_version(client, uri)
     ledger = Ledger(client, candidate.name)
-    ledger.settle(alias)
-    seen = ledger.read()
-    latest = seen.latest(alias)
-    champion = (
-        alias_of(client, candidate.name, alias)
-        if latest is None
-        else find_version(client, f"models:/{candidate.name}/{latest.version}")
-    )
+    with asking(client, "say who is champion", hint="Nothing was moved. Try again when it answers."):
+        ledger.settle(alias)
+        seen = ledger.read()
+        latest = seen.latest(alias)
+        champion = (
+            alias_of(client, candidate.name, alias)
+            if latest is None
+            else find_version(client, f"models:/{candidate.name}/{latest.version}")
+        )
     proposal = Proposal(candidate=candidate, champion=champion)
     rows = judge(client, proposal, folder) if kind == "promotion" else integrity(client, candidate, folder)
     return Promotion(
@@ -123,7 +133,9 @@ def promote(
         verdict=promotion.rows,
     )
     entry = ledger.append(promotion.seen, change)
-    ledger.settle(alias, repair=True)
+    hint = f"The move is written down: `lifecycle history {candidate.name}` lets the alias follow."
+    with asking(client, f"move {candidate.name}@{alias}", hint=hint):
+        ledger.settle(alias, repair=True)
     return entry
 
 

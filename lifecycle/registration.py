@@ -1,4 +1,4 @@
-"""Making a registered version of a bundle and its evaluation: an MLflow ONNX model that holds both."""
+"""Making a registered version: an MLflow ONNX model that holds bundle, evaluation and checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON, canonical_json
 from lifecycle.core.signature import Signature, TensorSpec
-from lifecycle.registry import DIGEST, EVALUATION, GATES, RUN, Version, process_address, version_of
+from lifecycle.registry import (
+    CHECKPOINT,
+    DIGEST,
+    EVALUATION,
+    GATES,
+    RUN,
+    Version,
+    process_address,
+    version_of,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,12 +41,25 @@ def find_registered(client: MlflowClient, name: str, tags: Mapping[str, str]) ->
     )
 
 
+def identity_of(
+    bundle: Artifact, evaluation: Artifact, checkpoint: Artifact, gates: Mapping[str, JSON]
+) -> dict[str, str]:
+    """The tags by which a version is known again: the same content with the same gates is registered once."""
+    return {
+        DIGEST: bundle.digest,
+        EVALUATION: evaluation.digest,
+        CHECKPOINT: checkpoint.digest,
+        GATES: canonical_json(gates).decode(),
+    }
+
+
 def register(
     client: MlflowClient,
     name: str,
     *,
     bundle: Artifact,
     evaluation: Artifact,
+    checkpoint: Artifact,
     gates: Mapping[str, JSON],
     run_id: str,
     description: str = "",
@@ -49,17 +71,14 @@ def register(
         name: The registered model; made if it is not there.
         bundle: What will be served.
         evaluation: What was measured on it.
+        checkpoint: What it was exported from; promotion scores with its code.
         gates: Thresholds of promotion by metric.
         run_id: The run that made it.
         description: What MLflow's pages say of the version, as Markdown of at most `DESCRIPTION` characters.
     """
     from mlflow.exceptions import MlflowException
 
-    identity = {
-        DIGEST: bundle.digest,
-        EVALUATION: evaluation.digest,
-        GATES: canonical_json(gates).decode(),
-    }
+    identity = identity_of(bundle, evaluation, checkpoint, gates)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -68,14 +87,13 @@ def register(
         found = find_registered(client, name, identity)
         if found is not None:
             return found
-    return _register_new(client, name, bundle, evaluation, identity, run_id, description)
+    return _register_new(client, name, (bundle, evaluation, checkpoint), identity, run_id, description)
 
 
 def _register_new(
     client: MlflowClient,
     name: str,
-    bundle: Artifact,
-    evaluation: Artifact,
+    parts: tuple[Artifact, Artifact, Artifact],
     identity: Mapping[str, str],
     run_id: str,
     description: str,
@@ -85,7 +103,7 @@ def _register_new(
     model = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=dict(identity))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "model"
-        write_mlflow_model(bundle, evaluation, root)
+        write_mlflow_model(parts, root)
         client.log_model_artifacts(model.model_id, str(root))
     client.finalize_logged_model(model.model_id, "READY")
     with process_address(client):
@@ -93,20 +111,26 @@ def _register_new(
             name,
             source=f"models:/{model.model_id}",
             run_id=run_id,
-            tags={**_measured(evaluation), **identity, RUN: run_id},
+            tags={**_measured(parts[1]), **identity, RUN: run_id},
             model_id=model.model_id,
             description=description or None,
         )
     return version_of(made)
 
 
-def write_mlflow_model(bundle: Artifact, evaluation: Artifact, into: Path) -> None:
-    """An MLflow ONNX model folder with signature and example, our two artifacts beside its files."""
+def write_mlflow_model(parts: tuple[Artifact, ...], into: Path) -> None:
+    """An MLflow ONNX model folder with signature and example, our artifacts beside its files.
+
+    Args:
+        parts: The bundle, then what else is to travel with it.
+        into: The folder.
+    """
     import mlflow.onnx
     import numpy as np
     import onnx
     from mlflow.models import ModelSignature
 
+    bundle = parts[0]
     signature = Signature.from_json(bundle.read_json("signature.json"))
 
     generator = np.random.default_rng(0)
@@ -121,8 +145,8 @@ def write_mlflow_model(bundle: Artifact, evaluation: Artifact, into: Path) -> No
         onnx_execution_providers=["CPUExecutionProvider"],
         save_as_external_data=False,
     )
-    shutil.copytree(bundle.path, into / "bundle")
-    shutil.copytree(evaluation.path, into / "evaluation")
+    for part in parts:
+        shutil.copytree(part.path, into / part.kind)
 
 
 def _schema(specs: Sequence[TensorSpec]) -> Schema:

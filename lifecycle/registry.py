@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 LEDGER_SUFFIX = ".ledger"  # of the registered model that holds the promotions of another
-DIGEST, EVALUATION, GATES, RUN = (
+DIGEST, EVALUATION, CHECKPOINT, GATES, RUN = (
     "lifecycle.digest",
     "lifecycle.evaluation",
+    "lifecycle.checkpoint",
     "lifecycle.gates",
     "lifecycle.run",
 )
@@ -116,17 +117,44 @@ def process_address(client: MlflowClient) -> Iterator[None]:
 
     names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
     before = {name: os.environ.get(name) for name in names}
+    told = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
+    tracking = mlflow.get_tracking_uri() if told else None
+    registry = mlflow.get_registry_uri() if mlflow.get_registry_uri() != mlflow.get_tracking_uri() else ""
     mlflow.set_tracking_uri(client.tracking_uri)
     mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"] or client.tracking_uri)
     try:
         yield
     finally:
+        mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None takes it back
+        mlflow.set_registry_uri(registry)
         # MLflow writes the address to the environment too, where the next project would find it.
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def asking(client: MlflowClient, what: str, *, hint: str) -> Iterator[None]:
+    """Tell in a sentence what a registry did not do: it is away, may only be read, or is full.
+
+    Args:
+        client: Connected to the registry.
+        what: Was asked of it.
+        hint: What that means, and what to do.
+
+    Raises:
+        LifecycleError: in place of what MLflow raises.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        address = re.sub(r"//[^/@]*@", "//", str(client.tracking_uri))  # no passwords
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise LifecycleError(f"the registry at {address} did not {what}: {reason}", hint=hint) from error
 
 
 def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifact, Artifact]:
@@ -140,44 +168,74 @@ def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifac
     Raises:
         ArtifactError: a byte differs from what was registered.
     """
-    into = folder / f"{version.digest[:32]}-{version.tags.get(EVALUATION, '')[:32]}"
+    bundle, evaluation = _fetch(client, version, folder, {"bundle": DIGEST, "evaluation": EVALUATION})
+    return bundle, evaluation
+
+
+def fetch_checkpoint(client: MlflowClient, version: Version, folder: Path) -> Artifact:
+    """Copy out the checkpoint that a version's bundle was exported from: its code, weights and data's name.
+
+    Args:
+        client: Connected to the registry.
+        version: Which one.
+        folder: As for `fetch`.
+
+    Raises:
+        ArtifactError: it was registered without one, or a byte differs from what was registered.
+    """
+    if CHECKPOINT not in version.tags:
+        raise ArtifactError(
+            f"{version.name} version {version.number} was registered without the checkpoint that it was made "
+            "from: it cannot be scored again",
+            hint="Run its pipeline again, which registers it with one.",
+        )
+    [checkpoint] = _fetch(client, version, folder, {"checkpoint": CHECKPOINT})
+    return checkpoint
+
+
+def _fetch(client: MlflowClient, version: Version, folder: Path, parts: Mapping[str, str]) -> list[Artifact]:
+    """The parts of a version, each with the tag that has its digest."""
+    into = folder / "-".join(version.tags.get(tag, "")[:32] for tag in parts.values())
     if into.is_dir():
         try:
-            return _verified(into, version)
+            return _verified(into, version, parts)
         except ArtifactError:
             shutil.rmtree(into)  # damaged here; the registry's own copy may be whole
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetched-") as aside:
-        _download(client, version, Path(aside) / "content")
-        _verified(Path(aside) / "content", version)
+        _download(client, version, Path(aside) / "content", parts)
+        _verified(Path(aside) / "content", version, parts)
         try:
             (Path(aside) / "content").rename(into)
         except OSError:
             if not into.is_dir():  # else another process was faster
                 raise
-    return _verified(into, version)
+    return _verified(into, version, parts)
 
 
-def _download(client: MlflowClient, version: Version, into: Path) -> None:
+def _download(client: MlflowClient, version: Version, into: Path, parts: Iterable[str]) -> None:
     from mlflow.artifacts import download_artifacts
 
     into.mkdir()
-    with process_address(client):
-        for part in ("bundle", "evaluation"):
+    hint = "Nothing was changed. Try again when it answers."
+    what = f"give the files of {version.name} version {version.number}"
+    with process_address(client), asking(client, what, hint=hint):
+        for part in parts:
             download_artifacts(f"models:/{version.name}/{version.number}/{part}", dst_path=str(into))
 
 
-def _verified(folder: Path, version: Version) -> tuple[Artifact, Artifact]:
+def _verified(folder: Path, version: Version, parts: Mapping[str, str]) -> list[Artifact]:
     """Open what was fetched; raises `ArtifactError` unless it is what was registered."""
-    bundle = open_artifact(folder / "bundle", "bundle")
-    evaluation = open_artifact(folder / "evaluation", "evaluation")
-    for artifact, tag in ((bundle, DIGEST), (evaluation, EVALUATION)):
+    found = []
+    for kind, tag in parts.items():
+        artifact = open_artifact(folder / kind, kind)
         if artifact.digest != version.tags.get(tag):
             raise ArtifactError(
-                f"{version.name} version {version.number}: its {artifact.kind} is {artifact.digest[:12]}, "
+                f"{version.name} version {version.number}: its {kind} is {artifact.digest[:12]}, "
                 f"registered was {version.tags.get(tag, '(nothing)')[:12]}"
             )
-    return bundle, evaluation
+        found.append(artifact)
+    return found
 
 
 def gates_of(version: Version) -> dict[str, dict[str, float]]:

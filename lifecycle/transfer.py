@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from lifecycle.core.canonical import JSON, canonical_json
+from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
-from lifecycle.registration import find_registered, register
-from lifecycle.registry import DIGEST, EVALUATION, GATES, Version, fetch, gates_of
+from lifecycle.registration import find_registered, identity_of, register
+from lifecycle.registry import Version, fetch, fetch_checkpoint, gates_of
 from lifecycle.tracking import connect, open_experiment
 from lifecycle.workspace import Workspace
 
@@ -71,9 +71,9 @@ def transfer(
         ArtifactError: a byte differs from what was registered, here or there.
     """
     bundle, evaluation = fetch(source, version, folder)
+    checkpoint = fetch_checkpoint(source, version, folder)
     gates = cast("Mapping[str, JSON]", gates_of(version))
-    identity = {DIGEST: bundle.digest, EVALUATION: evaluation.digest, GATES: canonical_json(gates).decode()}
-    made = find_registered(target, name, identity)
+    made = find_registered(target, name, identity_of(bundle, evaluation, checkpoint, gates))
     if made is None:
         origin = f"models:/{version.name}/{version.number}"
         experiment = open_experiment(target, name, workspace)
@@ -83,6 +83,7 @@ def transfer(
                 name,
                 bundle=bundle,
                 evaluation=evaluation,
+                checkpoint=checkpoint,
                 gates=gates,
                 run_id=run.run_id,
                 description=source.get_model_version(version.name, str(version.number)).description or "",
@@ -91,4 +92,5 @@ def transfer(
                 target.set_model_version_tag(name, str(made.number), key, value)
     with tempfile.TemporaryDirectory() as aside:
         fetch(target, made, Path(aside))  # what arrived is what was sent
+        fetch_checkpoint(target, made, Path(aside))
     return made

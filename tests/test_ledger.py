@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from lifecycle.core.errors import ConflictError, RefusedError, UsageError
+from lifecycle.core.errors import ConflictError, LifecycleError, RefusedError, UsageError
 from lifecycle.ledger import Ledger
 from lifecycle.promotion import promote, propose, rollback_target
 from lifecycle.registry import alias_of, model_names
@@ -18,12 +18,12 @@ from lifecycle.tracking import connect
 from lifecycle.workspace import Workspace
 from tests.postgres import mlflow_server, postgres
 from tests.race import check_linear, race
-from tests.versions import registered
+from tests.versions import QUICK, registered
 
 
 def versions(client: MlflowClient, tmp_path: Path, count: int) -> None:
     for index in range(count):
-        registered(client, tmp_path / f"v{index}", label=f"zero {index}")
+        registered(client, tmp_path / f"v{index}", label=f"zero {index}", gates=QUICK)
 
 
 def move(client: MlflowClient, tmp_path: Path, number: int, reason: str = "") -> None:
@@ -69,7 +69,7 @@ def test_promotions_and_rollbacks_are_written_down(client: MlflowClient, tmp_pat
     ]
     first = history.of()[0]
     assert (first.reason, first.forced, first.actor != "") == ("the first", False, True)
-    assert [row.term for row in first.verdict][-1] == "test_acc" and all(row.holds for row in first.verdict)
+    assert [row.term for row in first.verdict][-1] == "size_bytes" and all(row.holds for row in first.verdict)
     assert history.at(before) is None
     then = history.at(between)
     assert then is not None and then.version == 1
@@ -229,3 +229,37 @@ def test_the_same_on_a_server_with_a_database(tmp_path: Path, monkeypatch: pytes
         move(client, tmp_path, number)
         back(client, tmp_path)
         assert aliases(client)["champion"] == before
+
+
+def test_a_registry_that_may_only_be_read_is_said_and_left_as_it_was(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    versions(client, tmp_path, 2)
+    move(client, tmp_path, 1)
+    store = client.tracking_uri.removeprefix("sqlite:///")
+    uri = f"sqlite:///file:{store}?mode=ro&uri=true"
+    reader = connect(Workspace(tmp_path / ".lifecycle"), {"MLFLOW_TRACKING_URI": uri})
+    promotion = propose(reader, "models:/digits/2", tmp_path / "served")
+    assert promotion.holds
+    with pytest.raises(LifecycleError) as error:
+        promote(reader, promotion)
+    assert "did not take the change of digits@champion: " in error.value.message
+    assert "attempt to write a readonly database" in error.value.message
+    assert aliases(client) == {"champion": 1} and len(Ledger(client, "digits").read().entries) == 1
+
+
+def test_a_registry_that_goes_away_is_said_at_every_step(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    versions(client, tmp_path, 1)
+    promotion = propose(client, "models:/digits/1", tmp_path / "served")
+    away = MlflowClient("http://user:secret@127.0.0.1:9", "http://127.0.0.1:9")
+    with pytest.raises(LifecycleError) as error:
+        promote(away, promotion)
+    text = str(error.value)
+    assert "the registry at http://127.0.0.1:9 did not take the change of digits@champion" in text
+    assert "`lifecycle history digits` shows whether it was written" in text and "secret" not in text
+    with pytest.raises(LifecycleError, match="the registry does not answer for 'models:/digits/1'"):
+        propose(away, "models:/digits/1", tmp_path / "served")
+    assert aliases(client) == {}

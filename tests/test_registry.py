@@ -12,10 +12,10 @@ from lifecycle.core.artifact import Draft
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError
 from lifecycle.registration import register
-from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, set_alias
+from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, process_address, set_alias
 from lifecycle.tracking import connect
 from lifecycle.workspace import Workspace
-from tests.versions import image, proven_bundle, registered, stored_file
+from tests.versions import checkpoint_of, image, proven_bundle, registered, stored_file
 
 
 def test_versions_are_found_by_alias_and_by_number(client: MlflowClient, tmp_path: Path) -> None:
@@ -84,7 +84,8 @@ def test_a_whole_other_bundle_in_its_place_is_found(client: MlflowClient, tmp_pa
 
 def test_an_mlflow_user_can_load_and_run_it(client: MlflowClient, tmp_path: Path) -> None:
     set_alias(client, registered(client, tmp_path / "a"), "champion")
-    model = mlflow.pyfunc.load_model("models:/digits@champion")
+    with process_address(client):  # what MLFLOW_TRACKING_URI is for them
+        model = mlflow.pyfunc.load_model("models:/digits@champion")
     assert model.predict({"image": image()})["logits"].shape == (1, 10)
     assert model.metadata.signature.outputs.input_names() == ["logits", "probabilities"]
 
@@ -114,7 +115,13 @@ def test_metrics_do_not_stand_in_for_digests(client: MlflowClient, tmp_path: Pat
         evaluation = draft.seal("evaluation", facts={"metrics": odd})
     run = client.create_run(client.create_experiment("digits"))
     version = register(
-        client, "digits", bundle=bundle, evaluation=evaluation, gates={}, run_id=run.info.run_id
+        client,
+        "digits",
+        bundle=bundle,
+        evaluation=evaluation,
+        checkpoint=checkpoint_of(tmp_path / "a"),
+        gates={},
+        run_id=run.info.run_id,
     )
     assert version.digest == bundle.digest
     assert version.tags["lifecycle.gates"] == "{}"
@@ -135,3 +142,11 @@ def test_two_projects_in_one_process_keep_to_their_stores(
         bundle, _ = fetch(client, find_version(client, "models:/digits@challenger"), tmp_path / "served")
         assert bundle.read_json("signature.json")["labels"][0] == label  # type: ignore[index]
     assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_what_a_program_told_mlflow_stays(client: MlflowClient, tmp_path: Path) -> None:
+    """A notebook may use MLflow for something else beside this."""
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    version = registered(client, tmp_path / "a")
+    fetch(client, version, tmp_path / "served")
+    assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == before

@@ -32,10 +32,22 @@ Replay = Callable[[nn.Module, tuple[Tensor, ...], Edit], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to make a module: a class, its arguments, then edits in order, each with its kind in ``edit``."""
+    """How to make a module: a class, its arguments, then edits in order, each with its kind in ``edit``.
+
+    Attributes:
+        model: Its class.
+        args: Of the class.
+        data: The DataModule that it was trained on.
+        data_args: Of that.
+        seed: Of the run; splits that are drawn come out as they did.
+        edits: What was done to the class's module.
+    """
 
     model: Reference
     args: Mapping[str, JSON]
+    data: Reference
+    data_args: Mapping[str, JSON]
+    seed: int
     edits: tuple[Edit, ...] = ()
 
     def build(self, root: Path) -> Module:
@@ -72,6 +84,7 @@ def write_checkpoint(
     into: Path,
     *,
     project: Project,
+    seed: int = 0,
     edits: Sequence[Edit] = (),
     parent: Artifact | None = None,
     facts: Mapping[str, JSON] | None = None,
@@ -82,6 +95,7 @@ def write_checkpoint(
         module: Whose weights to keep.
         into: Where the artifact is to stand.
         project: Where its class and data come from; their sources are copied.
+        seed: Of the run.
         edits: What was done to the class's module, in order.
         parent: The checkpoint it was made from.
         facts: What was measured.
@@ -89,6 +103,8 @@ def write_checkpoint(
     recipe: JSON = {
         "format": 1,
         "model": {"reference": project.model.text, "args": dict(project.model_args)},
+        "data": {"reference": project.data.text, "args": dict(project.data_args)},
+        "seed": seed,
         "edits": list(edits),
     }
     with Draft(into) as draft:
@@ -110,10 +126,13 @@ def read_recipe(artifact: Artifact) -> Recipe:
         raise ArtifactError(
             f"{artifact.path}: recipe of format {content.get('format')}; this version reads 1"
         )
-    model = cast("Mapping[str, JSON]", content["model"])
+    model, data = (cast("Mapping[str, JSON]", content[name]) for name in ("model", "data"))
     return Recipe(
         model=Reference(str(model["reference"])),
         args=cast("Mapping[str, JSON]", model["args"]),
+        data=Reference(str(data["reference"])),
+        data_args=cast("Mapping[str, JSON]", data["args"]),
+        seed=cast("int", content["seed"]),
         edits=tuple(cast("list[Edit]", content["edits"])),
     )
 

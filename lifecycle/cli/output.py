@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lifecycle.core.canonical import JSON, finite
 from lifecycle.core.secrets import mask
+
+if TYPE_CHECKING:
+    from rich.console import JustifyMethod
 
 
 def print_json(value: JSON) -> None:
@@ -30,15 +34,21 @@ def print_error(text: str) -> None:
     print(mask(f"error: {text}"), file=sys.stderr, flush=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; the first column is text, the others are aligned to the right."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, prose: bool = False
+) -> None:
+    """A table; the first column is text, the others are aligned to the right.
+
+    With `prose` the others hold text too, which is folded where the table would be too wide.
+    """
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=SIMPLE, title_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        justify: JustifyMethod = "left" if prose or index == 0 else "right"
+        table.add_column(column, justify=justify, no_wrap=not prose or index == 0, overflow="fold")
     for row in rows:
         table.add_row(*map(mask, row))
     console = Console()

@@ -102,9 +102,9 @@ def _copied(
 
 def show(promotion: Promotion) -> None:
     """Every gate, as a table."""
-    rows = [[row.term, row.measured, row.limit, "ok" if row.holds else "refused"] for row in promotion.rows]
+    rows = [["ok" if row.holds else "REFUSED", row.term, row.measured, row.limit] for row in promotion.rows]
     title = f"{promotion.candidate.name} version {promotion.candidate.number}"
-    print_table(title, ("gate", "measured", "allowed", ""), rows)
+    print_table(title, ("", "gate", "measured", "allowed"), rows, prose=True)
 
 
 def report(promotion: Promotion, entry: Entry | None) -> JSON:

@@ -28,10 +28,15 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "gates": {
         "evaluated_file": "lifecycle.gates.proof:EvaluatedFile",
+        "provenance": "lifecycle.gates.proof:Provenance",
+        "onnx": "lifecycle.gates.proof:OnnxOnly",
         "parity": "lifecycle.gates.proof:Parity",
         "signature": "lifecycle.gates.serving:Compatible",
         "outputs": "lifecycle.gates.serving:FiniteOutputs",
         "thresholds": "lifecycle.gates.thresholds:Thresholds",
+        "speed": "lifecycle.gates.costs:Speed",
+        "size": "lifecycle.gates.costs:Size",
+        "memory": "lifecycle.gates.costs:Memory",
     },
     "edits": {
         "prune_channels": "lifecycle.compress.channels:replay_channels",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.signature import Signature
+from lifecycle.core.threshold import Threshold
 from lifecycle.core.verdict import Row
 from lifecycle.registry import Version
+
+if TYPE_CHECKING:
+    from lifecycle.gates.comparison import Comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,12 @@ class Exhibit:
         return {**cast("dict[str, float]", self.evaluation.facts.get("metrics", {})), **scored}
 
     @property
+    def served_files(self) -> list[Path]:
+        """The ONNX file, and the weights that lie beside it where they are too large for it."""
+        others = {"manifest.json", "facts.json", "signature.json", "parity.json", "model.ts", "model.pt2"}
+        return [path for path in self.bundle.path.rglob("*") if path.is_file() and path.name not in others]
+
+    @property
     def data(self) -> str:
         """The fingerprint of the data that it was scored on."""
         return str(self.evaluation.read_json("metrics.json")["data"])
@@ -59,11 +71,29 @@ class Case:
         candidate: What is to become champion.
         champion: What is champion; None where there is none, or where it is the candidate itself.
         thresholds: Limits by metric, as the pipeline file set them when the candidate was registered.
+        checkpoint: Fetches what the candidate was exported from.
     """
 
     candidate: Exhibit
     champion: Exhibit | None
     thresholds: Mapping[str, Mapping[str, float]]
+    checkpoint: Callable[[], Artifact]
+
+    @cached_property
+    def limits(self) -> dict[str, Threshold]:
+        """The thresholds, by metric."""
+        return {metric: Threshold(**limits) for metric, limits in self.thresholds.items()}
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Candidate and champion, scored on the candidate's test data when first asked for.
+
+        Raises:
+            LifecycleError: it cannot be made; says why.
+        """
+        from lifecycle.gates.comparison import compare
+
+        return compare(self.candidate, self.champion, self.checkpoint())
 
 
 class Gate(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ from lifecycle.core.errors import ArtifactError, UsageError
 from lifecycle.core.plugins import TABLES, load, table
 from lifecycle.core.verdict import Row
 from lifecycle.gates.case import Case, Exhibit, Proposal
-from lifecycle.gates.proof import EvaluatedFile, Parity
-from lifecycle.registry import Version, fetch, gates_of
+from lifecycle.gates.proof import EvaluatedFile, OnnxOnly, Parity, Provenance
+from lifecycle.registry import Version, fetch, fetch_checkpoint, gates_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,6 +39,7 @@ def judge(client: MlflowClient, proposal: Proposal, folder: Path) -> list[Row]:
         candidate=exhibit,
         champion=None if isinstance(before, Row) else before,
         thresholds=gates_of(candidate),
+        checkpoint=partial(fetch_checkpoint, client, candidate, folder),
     )
     rows = [_digest(exhibit), *([before] if isinstance(before, Row) else [])]
     for name in sorted(table("gates"), key=_builtin_first):
@@ -61,8 +63,14 @@ def integrity(client: MlflowClient, version: Version, folder: Path) -> list[Row]
     exhibit = _exhibit(client, version, folder, "digest")
     if isinstance(exhibit, Row):
         return [exhibit]
-    case = Case(candidate=exhibit, champion=None, thresholds={})
-    return [_digest(exhibit), *EvaluatedFile().judge(case), *Parity().judge(case)]
+    case = Case(
+        candidate=exhibit,
+        champion=None,
+        thresholds={},
+        checkpoint=partial(fetch_checkpoint, client, version, folder),
+    )
+    proofs = (EvaluatedFile(), Provenance(), OnnxOnly(), Parity())
+    return [_digest(exhibit), *(row for proof in proofs for row in proof.judge(case))]
 
 
 def _exhibit(client: MlflowClient, version: Version, folder: Path, term: str) -> Exhibit | Row:

@@ -138,6 +138,7 @@ class Prune(Stage):
             best.result.module,
             into,
             project=context.project,
+            seed=context.seed,
             edits=[*read_recipe(parent).edits, *best.result.edits],
             parent=parent,
             facts=facts_of(self, context, best.measured, [context.budget.metric or ""], tried=tried),

@@ -90,6 +90,7 @@ class Quantize(Stage):
             module,
             into,
             project=context.project,
+            seed=context.seed,
             edits=[*before, edit],
             parent=parent,
             facts=facts_of(self, context, metrics, [context.budget.metric or ""]),

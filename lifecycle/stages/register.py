@@ -1,4 +1,4 @@
-"""Register: a bundle and its evaluation in, a version in MLflow's registry out."""
+"""Register: checkpoint, bundle and evaluation in, a version in MLflow's registry out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Register(Stage):
         gates: Thresholds by metric, from ``gates:`` of the pipeline file.
     """
 
-    consumes: ClassVar[tuple[str, ...]] = ("bundle", "evaluation")
+    consumes: ClassVar[tuple[str, ...]] = ("checkpoint", "bundle", "evaluation")
     produces: ClassVar[str] = "version"
 
     alias: str = "challenger"
@@ -48,6 +48,7 @@ class Register(Stage):
             context.project.name,
             bundle=given["bundle"],
             evaluation=given["evaluation"],
+            checkpoint=given["checkpoint"],
             gates=cast("Mapping[str, JSON]", self.gates),
             run_id=writer.run_id,
             description=card.to_markdown(DESCRIPTION),

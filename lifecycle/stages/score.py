@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from lifecycle.stages.fitting import data_of
 from lifecycle.stages.passing import in_order
 from lifecycle.train.artifact import open_checkpoint
 from lifecycle.train.callbacks import Callback
+from lifecycle.train.data import Loaders
 from lifecycle.train.describe import example_inputs
 from lifecycle.train.forward import with_forward
 from lifecycle.train.trainer import Trainer
@@ -166,18 +167,37 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     )
 
 
-def score_file(module: Module, model: Model, context: Context) -> tuple[dict[str, float], FileForward]:
-    """What the module's ``test_step`` logs when a file, of any format, answers in place of forward."""
+def score_file(
+    module: Module,
+    model: Model,
+    context: Context,
+    *,
+    loaders: Callable[[Loaders], Loaders] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[dict[str, float], FileForward]:
+    """What the module's ``test_step`` logs when a file, of any format, answers in place of forward.
+
+    Args:
+        module: Whose step it is.
+        model: The opened file.
+        context: Data and seed.
+        loaders: Given the project's test loaders; returns those to read in their place.
+        callbacks: That watch the pass.
+    """
     forward = FileForward(module, model)
+    data = data_of(context)
+    if loaders is not None:
+        own = data.test_dataloader
+        data.test_dataloader = lambda: loaders(own())  # type: ignore[method-assign]
     trainer = Trainer(
-        callbacks=_Watch(forward),
+        callbacks=[_Watch(forward), *callbacks],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     with with_forward(module, forward):
-        trainer.test(module, datamodule=data_of(context), verbose=False)
+        trainer.test(module, datamodule=data, verbose=False)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}, forward
 
 

@@ -53,5 +53,9 @@ class Train(Stage):
         metrics = measure(module, context) | asdict(count_cost(module, example_inputs(module)))
         headline = [context.budget.metric or ""]
         return write_checkpoint(
-            module, into, project=project, facts=facts_of(self, context, metrics, headline)
+            module,
+            into,
+            project=project,
+            seed=context.seed,
+            facts=facts_of(self, context, metrics, headline),
         )

@@ -13,7 +13,6 @@ import numpy as np
 from mlflow import MlflowClient
 
 from tests.projects import Project
-from tests.serve.bundles import expected_logits
 from tests.versions import image, registered
 
 
@@ -59,7 +58,7 @@ def test_the_champion_is_served_and_asked_from_the_command_line(client: MlflowCl
             assert (content["model_name"], content["model_version"]) == ("digits", "1")
             assert content["digest"] == version.digest
             labels = [int(item["label"]) for item in content["predictions"]]
-            assert labels == expected_logits(images).argmax(axis=1).tolist()
+            assert labels == [0, 1]  # a white image is a hard one, a black one speaks for all but 0
         table = project.lifecycle("predict", url, "rows.json").stdout
         assert "digits version 1" in table and "%" in table
         (tmp_path / "wrong.json").write_text("[[1, 2, 3]]")

@@ -7,7 +7,7 @@ from lifecycle.core.threshold import Threshold
 
 
 def test_a_gate_without_a_threshold_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"^a gate needs a threshold: min, max or max_drop$"):
+    with pytest.raises(UsageError, match=r"^a gate needs a threshold: min, max, max_drop or max_ratio$"):
         Threshold()
 
 
@@ -46,3 +46,12 @@ def test_what_was_not_measured_is_refused() -> None:
 
 def test_a_gate_is_kept_as_the_limits_that_are_set() -> None:
     assert Threshold(min=0.0, max_drop=0.01).to_json() == {"min": 0.0, "max_drop": 0.01}
+
+
+def test_a_ratio_is_for_what_should_be_small() -> None:
+    [row] = Threshold(max_ratio=1.1).judge("latency_ms", 2.3, 2.0)
+    assert str(row) == "REFUSED  latency_ms, ratio to champion: 1.15 (allowed: ≤ 1.1)"
+    assert Threshold(max_ratio=1.1).judge("latency_ms", 2.3, None) == []
+    for wrong in ({"max_ratio": 1.1, "min": 0.5}, {"max_ratio": 0.0}):
+        with pytest.raises(UsageError, match=r"^max_ratio is [01.]+: expected a positive number"):
+            Threshold(**wrong)

@@ -23,6 +23,10 @@ def exhibit(folder: Path, bundle: Artifact, number: int = 1) -> Exhibit:
     return Exhibit(version=version, bundle=bundle, evaluation=evaluation_of(folder, bundle.digest))
 
 
+def nothing() -> Artifact:
+    raise AssertionError("these gates look at the bundle alone")
+
+
 def signed(
     folder: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], number: int
 ) -> Exhibit:
@@ -38,13 +42,15 @@ def rows(
     """What is said of a candidate with these, where the champion takes images and gives logits."""
     candidate = signed(tmp_path / "new", inputs, outputs, 2)
     champion = signed(tmp_path / "old", (IMAGE,), (LOGITS,), 1)
-    case = Case(candidate=candidate, champion=champion, thresholds={})
+    case = Case(candidate=candidate, champion=champion, thresholds={}, checkpoint=nothing)
     return [str(row) for row in Compatible().judge(case)]
 
 
 def test_a_first_champion_breaks_nobody(tmp_path: Path) -> None:
     candidate = exhibit(tmp_path, digits_bundle(tmp_path / "bundle"))
-    assert Compatible().judge(Case(candidate=candidate, champion=None, thresholds={})) == []
+    assert (
+        Compatible().judge(Case(candidate=candidate, champion=None, thresholds={}, checkpoint=nothing)) == []
+    )
 
 
 def test_who_takes_and_gives_the_same_or_more_is_compatible(tmp_path: Path) -> None:
@@ -85,7 +91,9 @@ def test_what_would_break_a_client_is_refused(
 
 
 def outputs_of(tmp_path: Path, bundle: Artifact) -> str:
-    [row] = FiniteOutputs().judge(Case(candidate=exhibit(tmp_path, bundle), champion=None, thresholds={}))
+    [row] = FiniteOutputs().judge(
+        Case(candidate=exhibit(tmp_path, bundle), champion=None, thresholds={}, checkpoint=nothing)
+    )
     return str(row)
 
 

@@ -170,7 +170,7 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         (HEAD + "budget: {metric: a, mode: up}\n", "'budget.mode' is 'up': Input should be 'max' or 'min'"),
         (
             HEAD + "gates: {test_acc: {}}\n",
-            "'gates.test_acc': a gate needs a threshold: min, max or max_drop",
+            "'gates.test_acc': a gate needs a threshold: min, max, max_drop or max_ratio",
         ),
         (HEAD + "gates: {test_acc: {minn: 1}}\n", "unknown key 'gates.test_acc.minn': did you mean 'min'?"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,20 @@ def softmax(logits: Floats) -> Floats:
     return odds
 
 
-def digits_bundle(into: Path, *, labels: tuple[str, ...] = LABELS) -> Artifact:
+def digits_bundle(
+    into: Path,
+    *,
+    labels: tuple[str, ...] = LABELS,
+    matrix: Floats | None = None,
+    bias: Floats | None = None,
+    files: Mapping[str, bytes] | None = None,
+    parent: Artifact | None = None,
+) -> Artifact:
     """uint8 images (batch, 1, 8, 8) to ``logits`` and ``probabilities`` (batch, 10)."""
     nodes = [
         helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["numbers"], ["flat"]),
-        helper.make_node("Gemm", ["flat", "weights"], ["logits"]),
+        helper.make_node("Gemm", ["flat", "weights", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     signature = Signature(
@@ -51,7 +60,11 @@ def digits_bundle(into: Path, *, labels: tuple[str, ...] = LABELS) -> Artifact:
         labels=labels,
         task="classification",
     )
-    return bundle(into, nodes, signature, {"weights": weights()})
+    constants = {
+        "weights": weights() if matrix is None else matrix,
+        "bias": np.zeros(10, np.float32) if bias is None else bias,
+    }
+    return bundle(into, nodes, signature, constants, files=files, parent=parent)
 
 
 def log_bundle(into: Path) -> Artifact:
@@ -93,9 +106,15 @@ def sum_bundle(into: Path) -> Artifact:
 
 
 def bundle(
-    into: Path, nodes: list[onnx.NodeProto], signature: Signature, constants: dict[str, Array]
+    into: Path,
+    nodes: list[onnx.NodeProto],
+    signature: Signature,
+    constants: dict[str, Array],
+    *,
+    files: Mapping[str, bytes] | None = None,
+    parent: Artifact | None = None,
 ) -> Artifact:
-    """Write a graph and its signature, and seal them."""
+    """Write a graph and its signature, and further files, and seal them."""
     graph = helper.make_graph(
         nodes,
         "model",
@@ -108,8 +127,9 @@ def bundle(
     with Draft(into) as draft:
         (draft.path / "model.onnx").write_bytes(model.SerializeToString())
         (draft.path / "signature.json").write_bytes(readable_json(signature.to_json()))
-        (draft.path / "parity.json").write_bytes(readable_json({}))
-        return draft.seal("bundle")
+        for name, content in {"parity.json": readable_json({}), **(files or {})}.items():
+            (draft.path / name).write_bytes(content)
+        return draft.seal("bundle", parent=parent)
 
 
 def _value(spec: TensorSpec) -> onnx.ValueInfoProto:

@@ -150,6 +150,8 @@ def test_a_checkpoint_holds_weights_recipe_signature_and_code(tmp_path: Path, pr
     assert artifact.read_json("recipe.json") == {
         "format": 1,
         "model": {"reference": "model.py:Tied", "args": {"width": 5}},
+        "data": {"reference": project.data.text, "args": dict(project.data_args)},
+        "seed": 0,
         "edits": edits,
     }
     recipe = read_recipe(artifact)
