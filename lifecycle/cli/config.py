@@ -27,11 +27,11 @@ def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     Later layers win: defaults, the file, the environment (LIFECYCLE_TRAIN__TRAINER__MAX_EPOCHS=3), the
     command line (train.trainer.max_epochs=3).
     """
-    from lifecycle.pipeline.settings import settings
+    from lifecycle.pipeline.options import list_options
     from lifecycle.pipeline.spec import pipeline_of, read_layers
 
     layers = read_layers(file, os.environ, overrides)
-    found = settings(layers, pipeline_of(layers, file))
+    found = list_options(layers, pipeline_of(layers, file))
     if as_json:
         print_json([each.to_json() for each in found])
     else:

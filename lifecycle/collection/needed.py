@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.collection.retention import Retention
 from lifecycle.ledger import Ledger
-from lifecycle.registry import DIGEST, EVALUATION, LEDGER_SUFFIX, RUN, model_names
+from lifecycle.registry import CHECKPOINT, DIGEST, EVALUATION, LEDGER_SUFFIX, RUN, model_names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +53,9 @@ class Needed:
         for run_id in (version.run_id, version.tags.get(RUN)):
             if run_id:
                 self.runs.setdefault(run_id, label)
-        self.digests |= {version.tags[tag] for tag in (DIGEST, EVALUATION) if version.tags.get(tag)}
+        self.digests |= {
+            version.tags[tag] for tag in (DIGEST, EVALUATION, CHECKPOINT) if version.tags.get(tag)
+        }
 
     def holds(self, location: str) -> bool:
         """Whether files of a kept version lie below an address."""

@@ -6,9 +6,10 @@ points of the group ``lifecycle.<family>``. Where a lower package must reach up,
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, reduce
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import cast
 
 from lifecycle.core.errors import UsageError, suggest
 
@@ -57,10 +58,19 @@ def load(family: str, name: str) -> object:
     """Import one extension.
 
     Raises:
-        UsageError: the family has none of that name; the closest one is suggested.
+        UsageError: the family has none of that name; the closest one is suggested. Or what another
+            distribution calls so cannot be imported.
     """
     known = table(family)
     if name not in known:
         raise UsageError(f"no {family[:-1]} is called '{name}': {suggest(name, known)}")
     module, _, attribute = known[name].partition(":")
-    return getattr(import_module(module), attribute)
+    try:
+        return reduce(getattr, attribute.split("."), cast("object", import_module(module)))
+    except (ImportError, AttributeError) as error:
+        if name in TABLES[family]:
+            raise
+        raise UsageError(
+            f"{family[:-1]} '{name}' ({known[name]}) cannot be loaded: {error}",
+            hint="The distribution that brings it does not fit the others: mend it or uninstall it.",
+        ) from error

@@ -12,6 +12,7 @@ from lifecycle.core import plugins
 from lifecycle.core.budget import Budget
 from lifecycle.core.canonical import JSON
 from lifecycle.core.threshold import Threshold
+from lifecycle.pipeline.plugin import load_stage
 from lifecycle.pipeline.spec import ORDER
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,7 +37,7 @@ def file_schema(below: Below) -> Schema:
         below: Types of what a mapping of options may hold, by the option's name: ``{"trainer": {…}}``.
     """
     names = list(plugins.table("stages"))
-    stages = {name: stage_schema(cast("type", plugins.load("stages", name)), below) for name in names}
+    stages = {name: stage_schema(load_stage(name), below) for name in names}
     return {
         "$schema": DIALECT,
         "title": "Pipeline file of lifecycle",

@@ -16,6 +16,7 @@ from lifecycle.core.reference import Reference
 from lifecycle.core.secrets import references
 from lifecycle.core.stage import Project, Stage
 from lifecycle.core.threshold import Threshold
+from lifecycle.pipeline.plugin import load_stage
 
 ORDER = ("train", "prune", "quantize", "export", "evaluate", "register")
 HEAD = ("name", "model", "model_args", "data", "data_args", "seed", "budget", "gates", "stages")
@@ -137,11 +138,17 @@ def _stage_names(config: Config) -> list[str]:
     names = [
         name for name in ORDER if name in config.tree or (name == "evaluate" and "export" in config.tree)
     ]
+    for name in known:
+        if name in config.tree and name not in ORDER:
+            raise UsageError(
+                f"{config.place((name,))}: stage '{name}' has no place among the others yet",
+                hint=f"Say where it runs: stages: [{', '.join([*names, name])}], in this or another order.",
+            )
     return names
 
 
 def _stage(config: Config, name: str, gates: Mapping[str, JSON]) -> Stage:
-    cls = cast("type[Any]", plugins.load("stages", name))
+    cls = cast("type[Any]", load_stage(name))
     if "trainer" in cls.__dataclass_fields__ and name != "train":
         for option, value in _mapping(config, "train", "trainer").items():
             # Fine-tuning inherits what training set, where the stage says nothing else; epochs are its own.

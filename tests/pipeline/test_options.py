@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle.pipeline.settings import Setting, settings
+from lifecycle.pipeline.options import Option, list_options
 from lifecycle.pipeline.spec import pipeline_of, read_layers
 
 FILE = """\
@@ -19,14 +19,14 @@ prune:
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> dict[str, Setting]:
+def found(tmp_path: Path) -> dict[str, Option]:
     (tmp_path / "model.py").write_text("class Net:\n    pass\n")
     (tmp_path / "data.py").write_text("class Data:\n    def __init__(self, token): pass\n")
     path = tmp_path / "pipeline.yaml"
     path.write_text(FILE)
     environment = {"LIFECYCLE_PRUNE__EPOCHS": "2", "TOKEN": "hunter2-hunter2"}
     layers = read_layers(path, environment, ["train.trainer.max_epochs=3"])
-    return {each.key: each for each in settings(layers, pipeline_of(layers, path))}
+    return {each.key: each for each in list_options(layers, pipeline_of(layers, path))}
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def found(tmp_path: Path) -> dict[str, Setting]:
     ],
 )
 def test_every_option_says_where_it_was_set(
-    found: dict[str, Setting], key: str, value: object, origin: str
+    found: dict[str, Option], key: str, value: object, origin: str
 ) -> None:
-    assert found[key] == Setting(key=key, value=value, origin=origin)  # type: ignore[arg-type]
+    assert found[key] == Option(key=key, value=value, origin=origin)  # type: ignore[arg-type]
 
 
-def test_stages_that_do_not_run_have_no_options(found: dict[str, Setting]) -> None:
+def test_stages_that_do_not_run_have_no_options(found: dict[str, Option]) -> None:
     assert {key.partition(".")[0] for key in found} == {
         "name",
         "model",

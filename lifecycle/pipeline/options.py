@@ -15,7 +15,7 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Option:
     """One option.
 
     Attributes:
@@ -33,7 +33,7 @@ class Setting:
         return {"key": self.key, "value": self.value, "origin": self.origin}
 
 
-def settings(config: Config, pipeline: Pipeline) -> list[Setting]:
+def list_options(config: Config, pipeline: Pipeline) -> list[Option]:
     """All options of the head and of the stages that run, in the order of the file's documentation.
 
     Args:
@@ -45,10 +45,10 @@ def settings(config: Config, pipeline: Pipeline) -> list[Setting]:
         if name == "budget":
             found += list(_options(config, name, pipeline.budget))
         elif name == "seed":
-            found.append(_setting(config, ("seed",), pipeline.seed))
+            found.append(_option(config, ("seed",), pipeline.seed))
         elif name == "stages":
             origin = config.origin(("stages",)) if lookup(config, ("stages",)) is not None else DEFAULT
-            found.append(Setting(key="stages", value=list(pipeline.stages), origin=origin))
+            found.append(Option(key="stages", value=list(pipeline.stages), origin=origin))
         else:
             found += list(_leaves(config, (name,)))
     for name, stage in pipeline.stages.items():
@@ -56,7 +56,7 @@ def settings(config: Config, pipeline: Pipeline) -> list[Setting]:
     return found
 
 
-def _options(config: Config, name: str, options: Budget | object) -> Iterator[Setting]:
+def _options(config: Config, name: str, options: Budget | object) -> Iterator[Option]:
     """Every field of a dataclass: what was set below its name, else its default."""
     given = {each.key for each in _leaves(config, (name,))}
     for each in fields(cast("Any", options)):
@@ -64,18 +64,18 @@ def _options(config: Config, name: str, options: Budget | object) -> Iterator[Se
         if any(known == ".".join(key) or known.startswith(".".join(key) + ".") for known in given):
             yield from _leaves(config, key)
         elif not (each.name == "gates" and name == "register"):  # they are set at the top
-            yield Setting(key=".".join(key), value=getattr(options, each.name), origin=DEFAULT)
+            yield Option(key=".".join(key), value=getattr(options, each.name), origin=DEFAULT)
 
 
-def _leaves(config: Config, key: Key) -> Iterator[Setting]:
+def _leaves(config: Config, key: Key) -> Iterator[Option]:
     value = lookup(config, key)
     if isinstance(value, Mapping) and value:
         for name in value:
             yield from _leaves(config, (*key, name))
     elif value is not None or key in config.origins:
-        yield _setting(config, key, value)
+        yield _option(config, key, value)
 
 
-def _setting(config: Config, key: Key, value: JSON) -> Setting:
+def _option(config: Config, key: Key, value: JSON) -> Option:
     origin = config.origin(key) if lookup(config, key) is not None or key in config.origins else DEFAULT
-    return Setting(key=".".join(key), value=value, origin=origin)
+    return Option(key=".".join(key), value=value, origin=origin)
