@@ -41,7 +41,7 @@ class DataPlane:
             endpoint, *others = self.models.values()
             if others:
                 several = f"this server has several models, {names_of(self.models)}"
-                raise RequestError(f"{several}; name one: /v2/models/NAME/infer")
+                raise RequestError(f"{several}; name one: /v2/models/NAME/infer or /predict?model=NAME")
         elif name in self.models:
             endpoint = self.models[name]
         else:

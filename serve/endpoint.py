@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from lifecycle.core.artifact import open_artifact
+from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import Model, open_model
 from lifecycle.serve.batching import Batcher, Batching
+from lifecycle.serve.measured import measured_on
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,6 +27,7 @@ class Endpoint:
         digest: SHA-256 of the bundle, 64 hexadecimal digits.
         model: Arrays in, arrays out.
         batcher: Where its requests wait; gone once it is retired.
+        measured: What is known of it beside: size, metrics, latency (`measured_on`).
     """
 
     name: str
@@ -31,6 +35,7 @@ class Endpoint:
     digest: str
     model: Model
     batcher: Batcher = field(repr=False)
+    measured: Mapping[str, JSON] = field(default_factory=dict, repr=False)
 
     @property
     def signature(self) -> Signature:
@@ -60,7 +65,14 @@ def open_endpoint(
     model = open_model(artifact, "onnx", threads=threads)
     _warm_up(model, bundle)
     batcher = Batcher(model, batching)
-    return Endpoint(name=name, version=version, digest=artifact.digest, model=model, batcher=batcher)
+    return Endpoint(
+        name=name,
+        version=version,
+        digest=artifact.digest,
+        model=model,
+        batcher=batcher,
+        measured=measured_on(artifact),
+    )
 
 
 def _warm_up(model: Model, bundle: Path) -> None:

@@ -49,15 +49,21 @@ class RequestId:
 
 
 async def read_json_body(request: Request, *, limit_bytes: int, timeout_s: float) -> bytes:
+    """The whole body, which must be JSON by its headers; raises `MediaTypeError` else, and as `read_body`."""
+    _check_media_type(request.headers)
+    return await read_body(request, limit_bytes=limit_bytes, timeout_s=timeout_s)
+
+
+async def read_body(request: Request, *, limit_bytes: int, timeout_s: float) -> bytes:
     """The whole body, counted as it arrives: a length that the client states is not believed.
 
     Raises:
-        MediaTypeError: the headers say that it is no plain JSON.
+        MediaTypeError: it is packed.
         BodyTooLargeError: it is longer than `limit_bytes`.
         SlowBodyError: it took longer than `timeout_s`.
         starlette.requests.ClientDisconnect: the client went away.
     """
-    _check_media_type(request.headers)
+    _check_encoding(request.headers)
     stated = request.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > limit_bytes:
         raise _too_large(limit_bytes)
@@ -77,12 +83,15 @@ async def read_json_body(request: Request, *, limit_bytes: int, timeout_s: float
 def _check_media_type(headers: Headers) -> None:
     if "inference-header-content-length" in headers:
         raise MediaTypeError("binary tensor data is not served; send JSON 'data'")
-    encoding = headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise MediaTypeError(f"Content-Encoding: expected none, got {encoding[:40]!r}")
     media_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise MediaTypeError(f"Content-Type: expected application/json, got {media_type[:40]!r}")
+
+
+def _check_encoding(headers: Headers) -> None:
+    encoding = headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise MediaTypeError(f"Content-Encoding: expected none, got {encoding[:40]!r}")
 
 
 def _too_large(limit_bytes: int) -> BodyTooLargeError:

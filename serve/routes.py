@@ -2,7 +2,8 @@
 
 ========================================  =======================================================
 ``GET /livez /readyz``                    probes
-``POST /predict``                         rows of numbers in, labels and probabilities out
+``GET /``, ``/docs``, ``/docs.json``      pages to try the model and to read how it is asked
+``POST /predict``                         rows, an array or images in, labels and probabilities out
 ``GET /v2``, ``/v2/health/live|ready``    Open Inference Protocol: server
 ``GET /v2/models/NAME[/versions/V]``      the same: model, with ``/ready`` below each
 ``POST …/infer``                          the same: inference
@@ -14,7 +15,6 @@ Every answer carries ``X-Request-ID``, and ``X-Model-Version`` and ``X-Model-Dig
 from __future__ import annotations
 
 import importlib.metadata
-import time
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -24,12 +24,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lifecycle.core.errors import LifecycleError
-from lifecycle.serve import oip, rows
+from lifecycle.serve import oip
 from lifecycle.serve.codec import Parsed, parse_json, render_json
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.errors import NotReadyError, OverloadedError, code_of
 from lifecycle.serve.guard import RequestId, read_json_body
+from lifecycle.serve.predictions import Predictions
+from lifecycle.serve.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +55,8 @@ class Routes:
         self._body_limit_bytes = body_limit_bytes
         self._timeout_s = timeout_s
         self._version = _server_version()
+        self._people = Predictions(plane, body_limit_bytes=body_limit_bytes, timeout_s=timeout_s)
+        self._site = Site(plane, version=self._version)
 
     def app(self) -> ASGIApp:
         """The ASGI application; it answers everything of type ``http``."""
@@ -73,6 +77,7 @@ class Routes:
         return [
             Route("/livez", self.live),
             Route("/readyz", self.ready),
+            *self._site.table(),
             Route("/predict", self.predict, methods=["POST"]),
             Route("/v2", self.server),
             Route("/v2/", self.server),
@@ -118,20 +123,8 @@ class Routes:
 
     async def predict(self, request: Request) -> Response:
         """Inference for people."""
-        self._plane.find()
-        content = await self._json(request)
-        endpoint = self._plane.find()
-        started = time.perf_counter()
-        arrays = rows.decode_rows(content, endpoint.signature)
-        outputs = await self._plane.run(endpoint, arrays)
-        answer = {
-            "predictions": rows.predictions(outputs, endpoint.signature),
-            "model_name": endpoint.name,
-            "model_version": endpoint.version,
-            "digest": endpoint.digest,
-            "latency_ms": round((time.perf_counter() - started) * 1000, 3),
-        }
-        return self._answer(answer, endpoint)
+        content, endpoint = await self._people.answer(request)
+        return self._answer(content, endpoint)
 
     def _only(self) -> Endpoint | None:
         """The endpoint, where there is no other."""
@@ -155,7 +148,7 @@ class Routes:
             allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
             text = f"{request.method} {path} is not served; allowed: {allowed}"
             return self._error(request, 405, "method_not_allowed", text, {"Allow": allowed})
-        text = f"no route {path}; try /v2, /v2/models/NAME, /predict, /livez or /readyz"
+        text = f"no route {path}; try /docs, /v2, /v2/models/NAME, /predict, /livez or /readyz"
         return self._error(request, error.status_code, "not_found", text, error.headers or {})
 
     async def _failed(self, request: Request, error: Exception) -> Response:

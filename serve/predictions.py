@@ -1,0 +1,77 @@
+"""``POST /predict``: the body read, decoded, answered."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from lifecycle.serve import rows
+from lifecycle.serve.dataplane import DataPlane
+from lifecycle.serve.endpoint import Endpoint
+from lifecycle.serve.guard import read_body
+from lifecycle.serve.images import LIMIT_PIXELS
+from lifecycle.serve.uploads import check_media_type, decode_upload
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+JSON_TYPE = "application/json"
+
+
+class Predictions:
+    """Answers ``/predict?model=NAME&version=V``; the model need be named only where there are several.
+
+    Args:
+        plane: Finds and runs the model.
+        body_limit_bytes: Longest body that is read.
+        timeout_s: Seconds that a client may take to send it.
+        image_limit_pixels: How many pixels an image may have.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        *,
+        body_limit_bytes: int,
+        timeout_s: float,
+        image_limit_pixels: int = LIMIT_PIXELS,
+    ) -> None:
+        self._plane = plane
+        self._body_limit_bytes = body_limit_bytes
+        self._timeout_s = timeout_s
+        self._image_limit_pixels = image_limit_pixels
+        # One image at a time: what a decoded image takes is bounded, and so is what it takes from the network.
+        self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
+
+    async def answer(self, request: Request) -> tuple[dict[str, object], Endpoint]:
+        """Content of the answer, and the endpoint that gave it.
+
+        Raises:
+            LifecycleError: what was asked is wrong, or cannot be computed.
+        """
+        content_type = request.headers.get("content-type", JSON_TYPE)
+        check_media_type(content_type)
+        self._find(request)  # nobody is to send a body for nothing
+        body = await read_body(request, limit_bytes=self._body_limit_bytes, timeout_s=self._timeout_s)
+        started = time.perf_counter()
+        arrays = await decode_upload(
+            body,
+            content_type,
+            self._find(request).signature,
+            self._decoder,
+            limit_pixels=self._image_limit_pixels,
+        )
+        endpoint = self._find(request)  # a version that came meanwhile has the same signature, or refuses
+        outputs = await self._plane.run(endpoint, arrays)
+        content: dict[str, object] = {
+            "predictions": rows.predictions(outputs, endpoint.signature),
+            "model_name": endpoint.name,
+            "model_version": endpoint.version,
+            "digest": endpoint.digest,
+            "latency_ms": round((time.perf_counter() - started) * 1000, 3),
+        }
+        return content, endpoint
+
+    def _find(self, request: Request) -> Endpoint:
+        return self._plane.find(request.query_params.get("model"), request.query_params.get("version"))
