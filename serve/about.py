@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from lifecycle.core.canonical import JSON
-from lifecycle.core.errors import UsageError
 from lifecycle.core.signature import Signature
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.examples import example_request, example_rows, readable
 from lifecycle.serve.images import image_input
-from lifecycle.serve.rows import single_input
+from lifecycle.serve.rows import takes_rows
 
 _SIDE = 64  # pixels of the sheet's preview where the model takes any size
 
@@ -22,7 +21,7 @@ def about(endpoint: Endpoint) -> dict[str, JSON]:
         images, else None; ``example``: a body to begin with; ``measured``: see `measured_on`.
     """
     signature = endpoint.signature
-    rows = _takes_rows(signature)
+    rows = takes_rows(signature)
     example: JSON = example_rows(signature) if rows else example_request(signature)
     return {
         "name": endpoint.name,
@@ -38,14 +37,6 @@ def about(endpoint: Endpoint) -> dict[str, JSON]:
         "example": "" if example is None else readable(example),
         "measured": dict(endpoint.measured),
     }
-
-
-def _takes_rows(signature: Signature) -> bool:
-    try:
-        single_input(signature)
-    except UsageError:
-        return False
-    return True
 
 
 def _image(signature: Signature) -> JSON:

@@ -29,7 +29,7 @@ def example_arrays(signature: Signature) -> dict[str, Array]:
 
 
 def example_rows(signature: Signature) -> list[JSON] | None:
-    """Rows for ``/predict``; None where the model takes none, or so many numbers that nobody would read them."""
+    """Rows for ``/predict``; None where the model takes none, or too many numbers to read."""
     try:
         spec = single_input(signature)
     except UsageError:

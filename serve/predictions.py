@@ -41,7 +41,7 @@ class Predictions:
         self._body_limit_bytes = body_limit_bytes
         self._timeout_s = timeout_s
         self._image_limit_pixels = image_limit_pixels
-        # One image at a time: what a decoded image takes is bounded, and so is what it takes from the network.
+        # One image at a time: that bounds the memory it takes, and what the network is left with of the cores.
         self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
 
     async def answer(self, request: Request) -> tuple[dict[str, object], Endpoint]:

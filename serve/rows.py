@@ -63,6 +63,15 @@ def _labelled(row: Array, labels: tuple[str, ...]) -> dict[str, object]:
     }
 
 
+def takes_rows(signature: Signature) -> bool:
+    """Whether rows can carry what the model takes and gives."""
+    try:
+        single_input(signature)
+    except UsageError:
+        return False
+    return True
+
+
 def single_input(signature: Signature) -> TensorSpec:
     """The one input; every tensor must share its first axis, or outputs could not be told apart by row.
 

@@ -7,7 +7,7 @@ sent without a key; ``/page/models.json`` and ``/docs.json``, which name the mod
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -86,7 +86,7 @@ class Site:
         content = document(list(self._plane.models.values()), version=self._version)
         return Response(render_json(content), media_type="application/json")
 
-    def _page(self, name: str) -> Callable[[Request], Response]:
+    def _page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
         async def handler(request: Request) -> Response:
             return self._send(name, request)
 

@@ -19,7 +19,9 @@ _SHOWN = 60  # characters of an output that has no label
 @click.argument("url")
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", help="Which model, where the server has several.")
-@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait for the answer.")
+@click.option(
+    "--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait for the answer."
+)
 @json_option
 def predict(url: str, files: tuple[Path, ...], model: str | None, timeout_s: float, as_json: bool) -> None:
     """Send FILE to the endpoint at URL and show what it answers.
