@@ -131,7 +131,9 @@ def decode_images(
     into = image_input(signature)
     if into is None:
         shapes = ", ".join(f"'{s.name}' {shape_text(s.shape)} of {s.dtype}" for s in signature.inputs)
-        raise UsageError(f"this model takes no images: its input is {shapes}; send JSON rows or a .npy array")
+        raise UsageError(
+            f"images: this model takes none, its input is {shapes}; send JSON rows or a .npy array"
+        )
     batch = into.spec.shape[0]
     if isinstance(batch, int) and len(files) != batch:
         raise UsageError(f"images: this model takes exactly {batch} at once, got {len(files)}")
@@ -145,6 +147,13 @@ def decode_images(
                 f"request, got {shape_text(samples[at].shape)}; send it alone"
             )
     return {into.spec.name: np.stack(samples)}
+
+
+def load_decoders() -> None:
+    """Import what the commonest formats take, so that the first image does not wait for it."""
+    from PIL import Image, ImageOps  # noqa: F401
+
+    Image.preinit()
 
 
 def _decode(content: bytes, into: ImageInput, where: str, limit_bytes: int, limit_pixels: int) -> Array:

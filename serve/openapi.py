@@ -7,7 +7,7 @@ from typing import cast
 from urllib.parse import quote
 
 from lifecycle.core.canonical import JSON
-from lifecycle.core.signature import Signature, shape_text
+from lifecycle.core.signature import shape_text
 from lifecycle.serve import schemas
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.examples import example_request, example_rows

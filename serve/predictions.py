@@ -10,7 +10,7 @@ from lifecycle.serve import rows
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.guard import read_body
-from lifecycle.serve.images import LIMIT_PIXELS
+from lifecycle.serve.images import LIMIT_PIXELS, load_decoders
 from lifecycle.serve.uploads import check_media_type, decode_upload
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Predictions:
         self._body_limit_bytes = body_limit_bytes
         self._timeout_s = timeout_s
         self._image_limit_pixels = image_limit_pixels
-        # One image at a time: that bounds the memory it takes, and what the network is left with of the cores.
+        # One image at a time: that bounds the memory it takes, and leaves the network its cores.
         self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
+        self._decoder.submit(load_decoders)
 
     async def answer(self, request: Request) -> tuple[dict[str, object], Endpoint]:
         """Content of the answer, and the endpoint that gave it.

@@ -67,14 +67,17 @@ function named(outputs) {
   return whole;
 }
 
-/** Outputs of the protocol as one object by name, nested as their shape says. */
+/** Outputs of the protocol, nested as their shapes say: an object to each row, or one where they share no first axis. */
 export function fromProtocol(content) {
   const nested = (data, shape) => {
     if (shape.length < 2) return shape.length ? data : data[0];
     const step = data.length / shape[0];
     return Array.from({ length: shape[0] }, (_, at) => nested(data.slice(at * step, (at + 1) * step), shape.slice(1)));
   };
-  return Object.fromEntries(content.outputs.map(({ name, data, shape }) => [name, nested(data, shape)]));
+  const whole = content.outputs.map(({ name, data, shape }) => [name, nested(data, shape)]);
+  const counts = new Set(content.outputs.map(({ shape }) => shape[0]));
+  if (counts.size !== 1 || counts.has(undefined)) return [Object.fromEntries(whole)];
+  return Array.from({ length: [...counts][0] }, (_, at) => Object.fromEntries(whole.map(([name, rows]) => [name, rows[at]])));
 }
 
 export function showAnswer(predictions, { elapsed, model, names }) {

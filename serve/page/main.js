@@ -38,7 +38,7 @@ async function load() {
   byId("wait").hidden = true;
   byId("about").hidden = byId("work").hidden = byId("shell").hidden = false;
   byId("choice").hidden = models.length < 2;
-  byId("name").hidden = models.length > 1;
+  byId("name").classList.toggle("unseen", models.length > 1);
   byId("models").replaceChildren(...models.map(({ name }) => new Option(name, name)));
   const wanted = decodeURIComponent(location.hash.slice(1));
   choose(models.find(({ name }) => name === wanted) ?? models[0]);
@@ -151,7 +151,7 @@ async function submit() {
     if (!latest()) return;
     const names = tab === "file" && files.chosen.length > 1 ? files.chosen.map(({ name }) => name) : [];
     const answered = { name: content.model_name, version: content.model_version, latency_ms: content.latency_ms };
-    showAnswer(content.predictions ?? [fromProtocol(content)], { elapsed, model: answered, names });
+    showAnswer(content.predictions ?? fromProtocol(content), { elapsed, model: answered, names });
   } catch (problem) {
     if (!latest()) return;
     if (problem.wantsKey) return askForKey(problem);

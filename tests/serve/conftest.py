@@ -10,7 +10,7 @@ import pytest
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.serve.settings import ServedModel, Settings
-from tests.serve.bundles import digits_bundle
+from tests.serve.bundles import digits_bundle, log_bundle, lookup_bundle, sum_bundle
 from tests.serve.servers import Server, started
 
 
@@ -45,3 +45,20 @@ def client(server: Server) -> Iterator[httpx.Client]:
 def bundle_path(tmp_path: Path) -> Path:
     """Where a bundle may be written."""
     return tmp_path / "bundle"
+
+
+@pytest.fixture(scope="session")
+def several(digits: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """It serves images with labels, pairs of numbers, sequences of varying length, and two inputs at once."""
+    folder = tmp_path_factory.mktemp("several")
+    bundles = {
+        "digits": digits,
+        "logarithm": log_bundle(folder / "log"),
+        "table": lookup_bundle(folder / "lookup"),
+        "sum": sum_bundle(folder / "sum"),
+    }
+    models = tuple(ServedModel(name=name, version="1", bundle=made.path) for name, made in bundles.items())
+    settings = Settings(models=models, port=0, workers=1, threads=1, body_limit_bytes=2**20)
+    with started(settings, folder / "server") as running:
+        running.url()
+        yield running
