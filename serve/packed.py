@@ -1,0 +1,75 @@
+"""``python -m lifecycle.serve.packed``: serve the models that lie in a packaged folder.
+
+The folder is that of `lifecycle.serve.packing`: ``models.json`` names the models, this package lies beside
+it. Options are those of `Settings`, as ``--threads 2`` or ``--queue-limit 64``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from lifecycle.core.canonical import JSON
+from lifecycle.core.errors import LifecycleError, UsageError, suggest
+from lifecycle.serve.process import run_server
+from lifecycle.serve.settings import ServedModel, Settings
+
+MODELS = "models.json"
+
+
+def packed_settings(folder: Path, options: Sequence[str] = ()) -> Settings:
+    """What to serve, and how.
+
+    Args:
+        folder: Holds ``models.json`` and what it names.
+        options: ``--name value`` of `Settings`.
+
+    Raises:
+        UsageError: the folder is no such folder, or an option is unknown or wrong.
+    """
+    if not (folder / MODELS).is_file():
+        raise UsageError(f"{folder} is no packaged model: it has no {MODELS}")
+    models = tuple(
+        ServedModel(name=entry["name"], version=entry["version"], bundle=folder / entry["bundle"])
+        for entry in json.loads((folder / MODELS).read_bytes())
+    )
+    return Settings(models=models, **_options(options))
+
+
+def main(words: Sequence[str]) -> int:
+    """Become the server of the folder that this package lies in; returns only the exit code of a failure."""
+    folder = Path(__file__).resolve().parents[2]
+    # The workers are started without the current folder in their path, and import from here too.
+    inherited = [path for path in (os.environ.get("PYTHONPATH"),) if path]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *inherited])
+    try:
+        run_server(packed_settings(folder, words))
+    except LifecycleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _options(words: Sequence[str]) -> dict[str, JSON]:
+    known = [field.name for field in fields(Settings) if field.name != "models"]
+    found: dict[str, JSON] = {}
+    for at in range(0, len(words), 2):
+        word = words[at]
+        name = word.removeprefix("--").replace("-", "_")
+        if not word.startswith("--") or name not in known:
+            allowed = [f"--{each.replace('_', '-')}" for each in known]
+            raise UsageError(f"unknown option '{word}'; {suggest(word, allowed)}")
+        if at + 1 == len(words):
+            raise UsageError(f"option '{word}' has no value")
+        try:
+            found[name] = json.loads(words[at + 1])
+        except ValueError:  # a text
+            found[name] = words[at + 1]
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
