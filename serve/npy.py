@@ -15,9 +15,10 @@ from lifecycle.core.signature import Array, Signature, TensorSpec, shape_text
 from lifecycle.serve.rows import single_input
 
 MAGIC = b"\x93NUMPY"
+_LONGEST_HEADER = 65_536  # numpy itself reads none that is longer than 10,000
 
 
-def decode_npy(body: bytes, signature: Signature) -> dict[str, Array]:
+def decode_npy(body: bytes | memoryview, signature: Signature) -> dict[str, Array]:
     """Rows from one array whose first axis counts them.
 
     Integers become floats and floats become another width of float, as numbers in JSON do; whatever would
@@ -43,9 +44,9 @@ def decode_npy(body: bytes, signature: Signature) -> dict[str, Array]:
     return {spec.name: _cast(np.ascontiguousarray(array), spec)}
 
 
-def _read_header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
+def _read_header(body: bytes | memoryview) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
     """Shape, whether columns come first, element type, and where the values start."""
-    stream = BytesIO(body)
+    stream = BytesIO(body[:_LONGEST_HEADER])
     try:
         version = np.lib.format.read_magic(stream)
         if version == (1, 0):

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import LifecycleError, UsageError, suggest
 from lifecycle.serve.process import run_server
 from lifecycle.serve.settings import ServedModel, Settings
@@ -37,7 +37,10 @@ def packed_settings(folder: Path, options: Sequence[str] = ()) -> Settings:
         ServedModel(name=entry["name"], version=entry["version"], bundle=folder / entry["bundle"])
         for entry in json.loads((folder / MODELS).read_bytes())
     )
-    return Settings(models=models, **_options(options))
+    try:
+        return Settings(models=models, **_options(options))
+    except TypeError as error:
+        raise UsageError(f"an option has a value of another type: {error}") from None
 
 
 def main(words: Sequence[str]) -> int:
@@ -53,9 +56,9 @@ def main(words: Sequence[str]) -> int:
         return error.exit_code
 
 
-def _options(words: Sequence[str]) -> dict[str, JSON]:
+def _options(words: Sequence[str]) -> dict[str, Any]:
     known = [field.name for field in fields(Settings) if field.name != "models"]
-    found: dict[str, JSON] = {}
+    found: dict[str, Any] = {}
     for at in range(0, len(words), 2):
         word = words[at]
         name = word.removeprefix("--").replace("-", "_")

@@ -28,7 +28,6 @@ from string import Template
 
 import yaml
 
-import lifecycle
 from lifecycle.core.artifact import Artifact, open_artifact
 from lifecycle.core.canonical import JSON, canonical_json, readable_json, sha256, sha256_file
 from lifecycle.core.errors import LifecycleError, UsageError
@@ -119,7 +118,7 @@ def _write_context(
     models: Sequence[ServedModel], bundles: Sequence[Artifact], words: Mapping[str, str], context: Path
 ) -> None:
     """What goes into the Bento, and the file that tells BentoML so."""
-    root = Path(lifecycle.__file__).parent
+    root = Path(__file__).absolute().parents[1]  # of this package, whether its folders are links or not
     left_out = {str(root / name) for name in _LEFT_OUT}
 
     def ignore(folder: str, names: list[str]) -> list[str]:
@@ -151,9 +150,7 @@ def _build(context: Path, home: Path) -> Path:
     command = [sys.executable, "-P", "-m", "bentoml", "build", str(context)]
     command += ["--version", _fingerprint(context), "--output", "tag"]
     environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-    done = subprocess.run(
-        command, env=environment, cwd=context, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=environment, cwd=context, capture_output=True, text=True, check=False)
     found = re.search(r"__tag__:([^:\s]+):(\S+)", done.stdout)
     if done.returncode or found is None:
         raise LifecycleError(f"BentoML could not build the Bento:\n{(done.stderr or done.stdout)[-2000:]}")

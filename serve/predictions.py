@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from lifecycle.serve import rows
+from lifecycle.serve.body import Bodies, disconnected
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.guard import read_body
 from lifecycle.serve.images import LIMIT_PIXELS, load_decoders
+from lifecycle.serve.pressure import Pressure
 from lifecycle.serve.uploads import check_media_type, decode_upload
 
 if TYPE_CHECKING:
@@ -24,22 +25,22 @@ class Predictions:
 
     Args:
         plane: Finds and runs the model.
-        body_limit_bytes: Longest body that is read.
-        timeout_s: Seconds that a client may take to send it.
+        bodies: Reads.
+        pressure: Sheds.
         image_limit_pixels: How many pixels an image may have.
     """
 
     def __init__(
         self,
         plane: DataPlane,
+        bodies: Bodies,
+        pressure: Pressure,
         *,
-        body_limit_bytes: int,
-        timeout_s: float,
         image_limit_pixels: int = LIMIT_PIXELS,
     ) -> None:
         self._plane = plane
-        self._body_limit_bytes = body_limit_bytes
-        self._timeout_s = timeout_s
+        self._bodies = bodies
+        self._pressure = pressure
         self._image_limit_pixels = image_limit_pixels
         # One image at a time: that bounds the memory it takes, and leaves the network its cores.
         self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
@@ -50,21 +51,27 @@ class Predictions:
 
         Raises:
             LifecycleError: what was asked is wrong, or cannot be computed.
+            starlette.requests.ClientDisconnect: the client went away.
         """
         content_type = request.headers.get("content-type", JSON_TYPE)
         check_media_type(content_type)
         self._find(request)  # nobody is to send a body for nothing
-        body = await read_body(request, limit_bytes=self._body_limit_bytes, timeout_s=self._timeout_s)
-        started = time.perf_counter()
-        arrays = await decode_upload(
-            body,
-            content_type,
-            self._find(request).signature,
-            self._decoder,
-            limit_pixels=self._image_limit_pixels,
-        )
-        endpoint = self._find(request)  # a version that came meanwhile has the same signature, or refuses
-        outputs = await self._plane.run(endpoint, arrays)
+        body = await self._bodies.read(dict(request.scope["headers"]), request.receive)
+        try:
+            endpoint = self._find(request)
+            self._pressure.check(endpoint.batcher.deadline_s)
+            started = time.perf_counter()
+            arrays = await decode_upload(
+                body.content,
+                content_type,
+                endpoint.signature,
+                self._decoder,
+                limit_pixels=self._image_limit_pixels,
+            )
+            endpoint = self._find(request)  # a version that came meanwhile has the same signature, or refuses
+            outputs = await self._plane.run(endpoint, arrays, gone=lambda: disconnected(request.receive))
+        finally:
+            body.release()
         content: dict[str, object] = {
             "predictions": rows.predictions(outputs, endpoint.signature),
             "model_name": endpoint.name,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.serve.batching import Batching
 from lifecycle.serve.bento import fronted_service
+from lifecycle.serve.body import BodyLimits
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint, open_endpoint
+from lifecycle.serve.reckoning import Reckoning
 from lifecycle.serve.routes import Routes
 from lifecycle.serve.settings import VARIABLE, ServedModel, Settings
 from lifecycle.serve.share import Share, share_cores
@@ -32,12 +36,15 @@ class LifecycleService:
         configure_logging()
         settings = Settings.from_environment()
         plane = DataPlane()
-        routes = Routes(plane, body_limit_bytes=settings.body_limit_bytes, timeout_s=settings.timeout_s)
-        return routes.app(), lambda: serving(plane, settings)
+        alone = share_cores(settings).workers == 1
+        # The supervisor's own folder, which all workers see and which is gone with it.
+        reckoning = Reckoning(plane, None if alone else Path(tempfile.gettempdir()) / "statistics")
+        limits = BodyLimits(body_bytes=settings.body_limit_bytes, timeout_s=settings.timeout_s)
+        return Routes(plane, limits, reckoning).app(), lambda: serving(plane, settings, reckoning)
 
 
 @asynccontextmanager
-async def serving(plane: DataPlane, settings: Settings) -> AsyncIterator[None]:
+async def serving(plane: DataPlane, settings: Settings, reckoning: Reckoning) -> AsyncIterator[None]:
     """Open the models and say so; while this is entered the plane answers.
 
     Raises:
@@ -60,7 +67,7 @@ async def serving(plane: DataPlane, settings: Settings) -> AsyncIterator[None]:
             share.workers,
             share.threads,
         )
-    async with watch_supervisor():
+    async with watch_supervisor(), reckoning.shared():
         yield
     stopped = list(plane.models.values())
     plane.close()

@@ -62,7 +62,7 @@ def check_media_type(content_type: str) -> None:
 
 
 async def decode_upload(
-    body: bytes,
+    body: memoryview,
     content_type: str,
     signature: Signature,
     executor: Executor,
@@ -84,12 +84,12 @@ async def decode_upload(
     """
     check_media_type(content_type)
     found = media_type_of(content_type)
-    if found == NPY_TYPE or (found == BINARY_TYPE and body.startswith(MAGIC)):
+    if found == NPY_TYPE or (found == BINARY_TYPE and body[: len(MAGIC)] == MAGIC):
         return decode_npy(body, signature)
     if found == FORM_TYPE:
-        files = await _files(body, content_type)
+        files = await _files(bytes(body), content_type)
     elif found == BINARY_TYPE or found.startswith("image/"):
-        files = [body]
+        files = [bytes(body)]
     else:
         return decode_rows(parse_json(body), signature)
 

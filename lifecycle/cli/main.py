@@ -41,7 +41,8 @@ VERBS = {
     "diff": "What two versions differ in: options, code, data, metrics, size, latency.",
     "status": "Registered models: versions, aliases, the last promotion.",
     "serve": "Answer inference requests over HTTP with a registered version.",
-    "predict": "Send rows of a JSON or .npy file to a running endpoint.",
+    "predict": "Send rows, an array or images to a running endpoint.",
+    "package": "Write a Bento and a Containerfile that serve a model.",
 }
 
 
