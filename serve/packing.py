@@ -63,15 +63,18 @@ def pack(models: Sequence[ServedModel], into: Path) -> Path:
     described = _described(models)
     bundles = [open_artifact(model.bundle, "bundle") for model in models]
     into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{into.name}.", dir=into.parent) as folder:
-        aside = Path(folder)
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="lifecycle-package-"
+        ) as work,  # BentoML builds in no hidden folder
+        tempfile.TemporaryDirectory(prefix=f".{into.name}.", dir=into.parent) as aside,
+    ):
+        context, draft = Path(work) / "context", Path(aside) / "draft"
         words = _words(models, bundles)
-        _write_context(models, bundles, words, aside / "context")
-        bento = _build(aside / "context", aside / "home")
+        _write_context(models, bundles, words, context)
+        bento = _build(context, Path(work) / "home")
         _settle(bento, described, made=max(str(bundle.facts.get("made", "")) for bundle in bundles))
-        draft = aside / "draft"
-        draft.mkdir()
-        bento.rename(draft / "bento")
+        shutil.copytree(bento, draft / "bento")
         for name in ("Containerfile", "README.md"):
             (draft / name).write_text(_filled(name, words))
         if into.exists():
