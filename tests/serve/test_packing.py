@@ -79,6 +79,7 @@ def running(command: list[str | Path], cwd: Path, folder: Path) -> Iterator[subp
         "PATH": "/usr/bin",
         "BENTOML_DO_NOT_TRACK": "True",
     }
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # what was packed is looked at afterwards
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=log)
     try:
