@@ -83,15 +83,15 @@ class FrontedService(Service[Fronted]):  # type: ignore[misc]  # BentoML does no
         return Front(app, lifespan, super().to_asgi(is_main=is_main))
 
 
-def fronted_service(inner: type[Fronted], *, name: str) -> FrontedService:
-    """A service of one worker, to be assigned at module level and served by its import path.
+def fronted_service(inner: type[Fronted], *, name: str, workers: int) -> FrontedService:
+    """A service of so many workers, to be assigned at module level and served by its import path.
 
     Metrics and tracing are BentoML's middleware: off, as nothing would ever reach them.
     """
     made: FrontedService = service(
         name=name,
         service_class=FrontedService,
-        workers=1,
+        workers=workers,
         metrics={"enabled": False},
         tracing={"excluded_urls": ".*"},
     )(inner)

@@ -129,7 +129,7 @@ def describe(value: Parsed) -> str:
     return orjson.dumps(value).decode()
 
 
-def names_of(content: Mapping[str, Parsed]) -> str:
+def names_of(content: Mapping[str, object]) -> str:
     """The fields of an object in an error message, short however many.
 
     >>> names_of({"row": []}), names_of({})

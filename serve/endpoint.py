@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ from lifecycle.core.artifact import open_artifact
 from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import Model, open_model
+from lifecycle.serve.batching import Batcher, Batching
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Endpoint:
     """What answers, and what it calls itself.
 
@@ -21,13 +22,15 @@ class Endpoint:
         name: The model's name.
         version: The model's version under that name.
         digest: SHA-256 of the bundle, 64 hexadecimal digits.
-        model: Arrays in, arrays out; several threads may run it at once.
+        model: Arrays in, arrays out.
+        batcher: Where its requests wait; gone once it is retired.
     """
 
     name: str
     version: str
     digest: str
     model: Model
+    batcher: Batcher = field(repr=False)
 
     @property
     def signature(self) -> Signature:
@@ -35,7 +38,12 @@ class Endpoint:
         return self.model.signature
 
 
-def open_endpoint(bundle: Path, *, name: str, version: str, threads: int) -> Endpoint:
+_DEFAULT = Batching()
+
+
+def open_endpoint(
+    bundle: Path, *, name: str, version: str, threads: int, batching: Batching = _DEFAULT
+) -> Endpoint:
     """Verify a bundle, open its ONNX file, and run it once.
 
     Args:
@@ -43,6 +51,7 @@ def open_endpoint(bundle: Path, *, name: str, version: str, threads: int) -> End
         name: What to call the model.
         version: What to call this version of it.
         threads: How many threads one call may use.
+        batching: How its requests wait and are put together.
 
     Raises:
         ArtifactError: the bundle is damaged, or the model cannot be opened or run.
@@ -50,7 +59,8 @@ def open_endpoint(bundle: Path, *, name: str, version: str, threads: int) -> End
     artifact = open_artifact(bundle, "bundle")
     model = open_model(artifact, "onnx", threads=threads)
     _warm_up(model, bundle)
-    return Endpoint(name=name, version=version, digest=artifact.digest, model=model)
+    batcher = Batcher(model, batching)
+    return Endpoint(name=name, version=version, digest=artifact.digest, model=model, batcher=batcher)
 
 
 def _warm_up(model: Model, bundle: Path) -> None:

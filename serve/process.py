@@ -16,14 +16,13 @@ def run_server(settings: Settings) -> NoReturn:
     """Serve until SIGTERM or SIGINT; then requests in work are finished and the exit code is 0.
 
     The process is replaced, so that its id stays, signals arrive, and nothing that the caller imported
-    (MLflow, say) stays in memory. When the model cannot be served the exit code is 1 and stderr says why.
+    (MLflow, say) stays in memory. When a model cannot be served the exit code is 1 and stderr says why.
 
     Raises:
         UsageError: the address cannot be listened on.
     """
-    settings = replace(
-        settings, bundle=settings.bundle.resolve(), port=free_port(settings.host, settings.port)
-    )
+    models = tuple(replace(model, bundle=model.bundle.resolve()) for model in settings.models)
+    settings = replace(settings, models=models, port=free_port(settings.host, settings.port))
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-P", "-m", "lifecycle.serve.supervisor"]

@@ -28,7 +28,7 @@ from lifecycle.serve import oip, rows
 from lifecycle.serve.codec import Parsed, parse_json, render_json
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.errors import OverloadedError, code_of
+from lifecycle.serve.errors import NotReadyError, OverloadedError, code_of
 from lifecycle.serve.guard import RequestId, read_json_body
 
 if TYPE_CHECKING:
@@ -85,15 +85,17 @@ class Routes:
 
     async def live(self, request: Request) -> Response:
         """The process answers."""
-        return self._answer({"live": True}, self._plane.current)
+        return self._answer({"live": True}, self._only())
 
     async def ready(self, request: Request) -> Response:
         """A model is open."""
-        return self._answer({"ready": True}, self._plane.find())
+        if not self._plane.models:
+            raise NotReadyError("no model is open yet")
+        return self._answer({"ready": True}, self._only())
 
     async def server(self, request: Request) -> Response:
         """What this server is."""
-        return self._answer(oip.server_metadata(self._version), self._plane.current)
+        return self._answer(oip.server_metadata(self._version), self._only())
 
     async def model(self, request: Request) -> Response:
         """What the model takes and gives."""
@@ -107,15 +109,18 @@ class Routes:
 
     async def infer(self, request: Request) -> Response:
         """Inference by the protocol."""
+        self._find(request)  # nobody is to send a body for nothing
+        content = await self._json(request)
         endpoint = self._find(request)
-        asked = oip.decode_request(await self._json(request), endpoint.signature)
+        asked = oip.decode_request(content, endpoint.signature)
         arrays = await self._plane.run(endpoint, asked.arrays)
         return self._answer(oip.encode_answer(endpoint, asked, arrays), endpoint)
 
     async def predict(self, request: Request) -> Response:
         """Inference for people."""
-        endpoint = self._plane.find()
+        self._plane.find()
         content = await self._json(request)
+        endpoint = self._plane.find()
         started = time.perf_counter()
         arrays = rows.decode_rows(content, endpoint.signature)
         outputs = await self._plane.run(endpoint, arrays)
@@ -127,6 +132,11 @@ class Routes:
             "latency_ms": round((time.perf_counter() - started) * 1000, 3),
         }
         return self._answer(answer, endpoint)
+
+    def _only(self) -> Endpoint | None:
+        """The endpoint, where there is no other."""
+        endpoints = list(self._plane.models.values())
+        return endpoints[0] if len(endpoints) == 1 else None
 
     def _find(self, request: Request) -> Endpoint:
         return self._plane.find(request.path_params["name"], request.path_params.get("version"))
@@ -157,7 +167,7 @@ class Routes:
         self, request: Request, status: int, code: str, text: str, headers: Mapping[str, str]
     ) -> Response:
         content = {"error": text, "code": code, "request_id": request.state.request_id}
-        return self._answer(content, self._plane.current, status, headers)
+        return self._answer(content, self._only(), status, headers)
 
     def _answer(
         self,

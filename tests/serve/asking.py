@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.serve.batching import Batching
 from lifecycle.serve.codec import DATATYPES
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import open_endpoint
@@ -46,7 +47,9 @@ class Local:
         self._app = Routes(plane, body_limit_bytes=10_000, timeout_s=30).app()
 
     def open(self, bundle: Artifact) -> Local:
-        self.plane.current = open_endpoint(bundle.path, name="m", version="1", threads=1)
+        batching = Batching(queue_limit=1)
+        endpoint = open_endpoint(bundle.path, name="m", version="1", threads=1, batching=batching)
+        self.plane.put(endpoint)
         return self
 
     def post(self, path: str, content: Any) -> httpx.Response:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.serve.settings import Settings
+from lifecycle.serve.settings import ServedModel, Settings
 from tests.serve.bundles import digits_bundle
 from tests.serve.servers import Server, started
 
@@ -24,7 +24,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def server(digits: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It serves the digits model as ``digits``, version 3, and takes bodies of at most 64 kB."""
     settings = Settings(
-        bundle=digits.path, name="digits", version="3", port=0, threads=2, body_limit_bytes=65_536
+        models=(ServedModel(name="digits", version="3", bundle=digits.path),),
+        port=0,
+        threads=2,
+        body_limit_bytes=65_536,
     )
     with started(settings, tmp_path_factory.mktemp("server")) as running:
         running.url()

@@ -10,22 +10,34 @@ import pytest
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
+from lifecycle.serve.batching import Batching
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint, open_endpoint
-from lifecycle.serve.errors import ModelFailedError, NotReadyError, OverloadedError, UnknownError
+from lifecycle.serve.errors import (
+    ModelFailedError,
+    NotReadyError,
+    OverloadedError,
+    RequestError,
+    UnknownError,
+)
 from tests.serve.bundles import lookup_bundle
 
 
 @pytest.fixture
 def endpoint(digits: Artifact) -> Endpoint:
-    return open_endpoint(digits.path, name="digits", version="3", threads=1)
+    """One place to wait."""
+    return opened(digits)
+
+
+def opened(bundle: Artifact, name: str = "digits", version: str = "3") -> Endpoint:
+    batching = Batching(queue_limit=1)
+    return open_endpoint(bundle.path, name=name, version=version, threads=1, batching=batching)
 
 
 @pytest.fixture
 def plane(endpoint: Endpoint) -> Iterator[DataPlane]:
-    """One thread, one place to wait."""
-    plane = DataPlane(threads=1, waiting_limit=1)
-    plane.current = endpoint
+    plane = DataPlane()
+    plane.put(endpoint)
     yield plane
     plane.close()
 
@@ -50,10 +62,38 @@ def test_nothing_is_found_before_a_model_is_open() -> None:
         DataPlane().find()
 
 
+def test_of_several_models_one_has_to_be_named(plane: DataPlane, digits: Artifact) -> None:
+    other = opened(digits, "other")
+    assert plane.put(other) is None
+    assert plane.find("other") is other
+    with pytest.raises(RequestError, match="several models, 'digits', 'other'; name one"):
+        plane.find()
+
+
+def test_a_new_version_answers_from_the_moment_it_is_put_and_the_old_one_finishes(
+    plane: DataPlane, endpoint: Endpoint, digits: Artifact
+) -> None:
+    async def swap() -> None:
+        with held(endpoint):
+            asked = asyncio.create_task(plane.run(endpoint, images()))
+            await asyncio.sleep(0)
+            assert plane.put(opened(digits, version="4")) is endpoint
+            assert plane.find("digits").version == "4"
+            retired = asyncio.create_task(plane.retire(endpoint))
+            await asyncio.sleep(0)
+            assert not retired.done()
+        await retired
+        assert asked.done() and (await asked)["logits"].shape == (1, 10)
+        with pytest.raises(NotReadyError, match="no longer served"):
+            await plane.run(endpoint, images())
+
+    asyncio.run(swap())
+
+
 def test_wrong_arrays_do_not_wait_for_a_thread(plane: DataPlane, endpoint: Endpoint) -> None:
     wrong = {"image": np.zeros((1, 1, 8, 9), np.uint8)}
     with (
-        held(plane),
+        held(endpoint),
         pytest.raises(UsageError, match=r"expected shape \[batch, 1, 8, 8\], got \[1, 1, 8, 9\]"),
     ):
         asyncio.run(asyncio.wait_for(plane.run(endpoint, wrong), 10))
@@ -63,7 +103,7 @@ def test_requests_beyond_the_limit_are_refused_and_the_others_answered(
     plane: DataPlane, endpoint: Endpoint
 ) -> None:
     async def flood() -> list[dict[str, np.ndarray] | BaseException]:
-        with held(plane):
+        with held(endpoint):
             tasks = [asyncio.create_task(plane.run(endpoint, images())) for _ in range(5)]
             await asyncio.sleep(0)
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -77,6 +117,7 @@ def test_values_that_the_network_cannot_take_are_the_requests_failure(bundle_pat
     lookup_bundle(bundle_path)
     endpoint = open_endpoint(bundle_path, name="lookup", version="1", threads=1)
     plane = DataPlane()
+    plane.put(endpoint)
     with pytest.raises(ModelFailedError, match="out of data bounds"):
         asyncio.run(plane.run(endpoint, {"ids": np.array([[0, 5]])}))
     assert asyncio.run(plane.run(endpoint, {"ids": np.array([[1]])}))["rows"].tolist() == [[[3, 4, 5]]]
@@ -84,11 +125,11 @@ def test_values_that_the_network_cannot_take_are_the_requests_failure(bundle_pat
 
 
 class held:  # noqa: N801  (reads as a statement)
-    """Keeps the only thread of a plane busy."""
+    """Keeps the only thread of an endpoint busy."""
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self._release = threading.Event()
-        self._task = plane.executor.submit(self._release.wait, 60)
+        self._task = endpoint.batcher.executor.submit(self._release.wait, 60)
 
     def __enter__(self) -> None: ...
 

@@ -152,7 +152,7 @@ def test_sixteen_connections_at_once_get_their_own_answers(client: httpx.Client,
 
 @pytest.fixture
 def local() -> Iterator[Local]:
-    plane = DataPlane(threads=1, waiting_limit=0)
+    plane = DataPlane()
     yield Local(plane)
     plane.close()
 
@@ -232,21 +232,21 @@ def test_before_a_model_is_open_the_server_lives_but_is_not_ready(local: Local) 
 
 
 def test_overload_is_429_with_a_time_to_come_back(local: Local, digits: Artifact) -> None:
-    """The one place of this plane is taken by a request that waits for a busy thread."""
-    local.open(digits)
+    """The two places of this plane are taken by requests that wait for a busy thread."""
+    batcher = local.open(digits).plane.find().batcher
     busy = threading.Event()
-    local.plane.executor.submit(busy.wait, 60)
+    batcher.executor.submit(busy.wait, 60)
 
-    async def two() -> tuple[httpx.Response, httpx.Response]:
-        first = asyncio.create_task(local.send("POST", "/predict", json=[[0] * 64]))
-        while not local.plane.accepted:
+    async def three() -> tuple[list[httpx.Response], httpx.Response]:
+        two = [asyncio.create_task(local.send("POST", "/predict", json=[[0] * 64])) for _ in range(2)]
+        while batcher.accepted < 2:
             await asyncio.sleep(0)
-        second = await local.send("POST", "/predict", json=[[0] * 64])
+        third = await local.send("POST", "/predict", json=[[0] * 64])
         busy.set()
-        return await first, second
+        return [await one for one in two], third
 
-    first, second = asyncio.run(two())
-    assert first.status_code == 200
+    others, second = asyncio.run(three())
+    assert [answer.status_code for answer in others] == [200, 200]
     assert (second.status_code, second.json()["code"]) == (429, "overloaded")
     assert second.headers["Retry-After"] == "1"
 
@@ -255,7 +255,7 @@ def test_a_bug_of_ours_is_500_without_its_text(
     local: Local, digits: Artifact, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Threads that are gone while a model is open: a state that the server itself never gets into."""
-    local.open(digits).plane.executor.shutdown()
+    local.open(digits).plane.find().batcher.executor.shutdown()
     answer = local.post("/predict", [[0] * 64])
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert answer.json()["error"] == "internal error; the server's log has it under this request_id"
