@@ -62,7 +62,9 @@ def add_up(found: list[Reading]) -> dict[str, dict[tuple[str, ...], list[float]]
         if before is None:
             totals[reading.name][reading.labels] = list(reading.values)
         else:
-            totals[reading.name][reading.labels] = [a + b for a, b in zip(before, reading.values, strict=True)]
+            totals[reading.name][reading.labels] = [
+                a + b for a, b in zip(before, reading.values, strict=True)
+            ]
     return totals
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from lifecycle.core.errors import ArtifactError
 
-FOLDER = "LIFECYCLE_SERVE_FOLLOWED"
-"""The environment variable that names the folder of the files."""
+FOLDER = "followed"
+"""Of the files, in the server's own folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,7 @@ class Followed:
     def from_json(cls, content: bytes) -> Self:
         """The inverse of `to_json`; raises `ArtifactError` for anything else."""
         try:
-            fields: Mapping[str, Any] = json.loads(content)
+            fields: dict[str, Any] = json.loads(content)
             target = Target(**fields["target"] | {"bundle": Path(fields["target"]["bundle"])})
             refused = Refused(**fields["refused"]) if fields["refused"] else None
             return cls(**fields | {"target": target, "refused": refused, "passed": tuple(fields["passed"])})
@@ -98,13 +97,14 @@ class Followed:
             raise ArtifactError(f"not the state of a followed model: {error!r}") from None
 
 
-def path_of(folder: Path, index: int) -> Path:
+def path_of(home: Path, index: int) -> Path:
     """The file of the model that stands at that place in the settings: names may hold what files may not."""
-    return folder / f"{index}.json"
+    return home / FOLDER / f"{index}.json"
 
 
 def write(path: Path, followed: Followed) -> None:
     """Put the file in place of the one before. It need not outlive the machine, so nothing is synced."""
+    path.parent.mkdir(exist_ok=True)
     aside = path.with_suffix(".new")
     aside.write_bytes(followed.to_json())
     aside.replace(path)

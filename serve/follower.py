@@ -7,8 +7,10 @@ another, which goes on from the files.
 
 from __future__ import annotations
 
+import functools
 import os
 import select
+import signal
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
@@ -17,10 +19,12 @@ from typing import TYPE_CHECKING
 
 from lifecycle.connection import find_registry
 from lifecycle.core.artifact import open_artifact
-from lifecycle.serve.followed import FOLDER, Followed, Target, path_of, read
-from lifecycle.serve.poll import Poll, log
+from lifecycle.serve.cells import Cells
+from lifecycle.serve.followed import Followed, Target, path_of, read, write
+from lifecycle.serve.metrics import CELLS, Metrics
+from lifecycle.serve.poll import Outcome, Poll, log
 from lifecycle.serve.settings import ServedModel, Settings
-from lifecycle.serve.worker import configure_logging
+from lifecycle.serve.worker import configure_logging, home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,11 +39,12 @@ _LOOK_S = 0.5
 def main() -> None:
     """Follow until the supervisor is gone."""
     configure_logging()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's affair
     os.nice(5)  # requests come first
     prepare_environment(os.environ)
     settings = Settings.from_environment()
-    registry = Registry(settings.workspace)
-    polls = list(polls_of(settings, Path(os.environ[FOLDER]), registry))
+    metrics = Metrics(Cells(home() / CELLS, "follower"))
+    polls = list(polls_of(settings, home(), Registry(settings.workspace), metrics))
     threads = [
         threading.Thread(target=poll.run, args=(_sleep,), name=poll.state.uri, daemon=True) for poll in polls
     ]
@@ -61,14 +66,21 @@ def prepare_environment(environment: MutableMapping[str, str]) -> None:
     environment.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 
-def polls_of(settings: Settings, folder: Path, registry: Registry) -> Iterator[Poll]:
+def polls_of(settings: Settings, folder: Path, registry: Registry, metrics: Metrics) -> Iterator[Poll]:
     """One for each followed model, going on from where the last follower was."""
     for index, model in enumerate(settings.models):
         if model.follow is None:
             continue
         path = path_of(folder, index)
         state = read(path) or _first_state(model)
-        yield Poll(state, path, registry, period_s=settings.poll_s)
+        write(path, state)
+        yield Poll(
+            state,
+            path,
+            registry,
+            period_s=settings.poll_s,
+            report=functools.partial(_count, metrics, model.name),
+        )
 
 
 def _first_state(model: ServedModel) -> Followed:
@@ -98,6 +110,14 @@ class Registry:
                 # `process_address` lends these for a while and puts back what was there: let it be the same.
                 os.environ["MLFLOW_TRACKING_URI"] = client.tracking_uri
             return self._connected
+
+
+def _count(metrics: Metrics, model: str, outcome: Outcome, state: Followed) -> None:
+    family = "lifecycle_registry_looks" if outcome in ("answered", "failed") else "lifecycle_candidates"
+    metrics.add(family, (model, outcome))
+    metrics.set("lifecycle_registry_up", (model,), float(state.answers))
+    metrics.set("lifecycle_registry_answered_timestamp_seconds", (model,), state.answered or 0.0)
+    metrics.set("lifecycle_model_refused", (model,), float(state.refused is not None))
 
 
 def _sleep(seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""Keeps a child process of the supervisor alive: started anew when it dies, ended when the supervisor does."""
+"""A child process of the supervisor: started anew when it dies, ended when the supervisor does."""
 
 from __future__ import annotations
 
@@ -53,5 +53,7 @@ class Keeper:
                 self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
             # BentoML's process manager may collect the child before this does; then there is no exit code.
             self._process.wait()
-            pause_s = FIRST_PAUSE_S if time.monotonic() - started > _LIVED_S else min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = (
+                FIRST_PAUSE_S if time.monotonic() - started > _LIVED_S else min(2 * pause_s, LONGEST_PAUSE_S)
+            )
             self._stop.wait(pause_s)

@@ -9,6 +9,9 @@ from typing import Literal
 
 from lifecycle.serve.cells import Cells
 
+CELLS = "cells"
+"""Where the processes of a server count, in its own folder."""
+
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SAMPLES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
@@ -57,6 +60,9 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "lifecycle_candidates": Family(
         "counter", "Versions that an alias moved to, by whether they were found good.", ("model", "outcome")
+    ),
+    "lifecycle_model_refused": Family(
+        "gauge", "1 while the alias names a version that is refused.", ("model",)
     ),
     "lifecycle_registry_looks": Family("counter", "Looks at the alias.", ("model", "outcome")),
     "lifecycle_registry_up": Family(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lifecycle.core.errors import ArtifactError, LifecycleError, RefusedError, UsageError
 from lifecycle.registry import Version, fetch, find_version
@@ -18,6 +18,8 @@ from lifecycle.serve.trial import try_apart
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+Outcome = Literal["answered", "failed", "accepted", "refused"]
 
 LOOK_TIMEOUT_S = 60.0
 FETCH_TIMEOUT_S = 900.0
@@ -36,7 +38,7 @@ class Poll:
         path: The file that the workers read.
         registry: Connects, or raises `LifecycleError`; also says where bundles are fetched to.
         period_s: Mean seconds between two looks while the registry answers.
-        report: Told ``"answered"``, ``"failed"``, ``"accepted"`` or ``"refused"`` as it happens.
+        report: Told what happened, and what is known since.
 
     Attributes:
         state: What is known now.
@@ -50,7 +52,7 @@ class Poll:
         registry: Callable[[], tuple[MlflowClient, Path]],
         *,
         period_s: float,
-        report: Callable[[str], None] = lambda outcome: None,
+        report: Callable[[Outcome, Followed], None] = lambda outcome, state: None,
     ) -> None:
         self.state = replace(state, passed=_latest(*state.passed, state.target.digest))
         self.deadline = math.inf
@@ -98,10 +100,10 @@ class Poll:
         if self._failures:
             log.info("%s: the registry answers again", self.state.uri)
         self._failures = 0
-        self._report("answered")
         if error and error != self.state.error:
             log.warning("%s; version %s goes on", error, self.state.target.version)
         self._put(answers=True, error=error, answered=round(time.time(), 3))
+        self._report("answered", self.state)
         return version
 
     def _follow(self, client: MlflowClient, version: Version, folder: Path) -> None:
@@ -123,12 +125,12 @@ class Poll:
         except (ArtifactError, RefusedError) as error:
             self._refuse(version, error.message)
             return
-        self._report("accepted")
         self._put(
             target=Target(version=number, digest=digest, bundle=bundle),
             refused=None,
             passed=_latest(*self.state.passed, digest),
         )
+        self._report("accepted", self.state)
 
     def _proven(self, client: MlflowClient, version: Version, folder: Path) -> Path:
         """Folder of the bundle, its bytes those registered, and found good."""
@@ -148,9 +150,9 @@ class Poll:
             self.state.target.version,
             reason,
         )
-        self._report("refused")
         refused = Refused(version=number, digest=version.digest, reason=reason, at=round(time.time(), 3))
         self._put(refused=refused)
+        self._report("refused", self.state)
 
     def _failed(self, error: Exception) -> None:
         """Once in a log, however long it lasts."""
@@ -160,8 +162,8 @@ class Poll:
         if self._failures == 1:
             served = self.state.target.version
             log.warning("%s: version %s goes on while the registry is away: %s", self.state.uri, served, text)
-        self._report("failed")
         self._put(answers=False, error=text)
+        self._report("failed", self.state)
 
     def _put(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)

@@ -22,7 +22,13 @@ def run_server(settings: Settings) -> NoReturn:
         UsageError: the address cannot be listened on.
     """
     models = tuple(replace(model, bundle=model.bundle.resolve()) for model in settings.models)
-    settings = replace(settings, models=models, port=free_port(settings.host, settings.port))
+    settings = replace(
+        settings,
+        models=models,
+        port=free_port(settings.host, settings.port),
+        workspace=settings.workspace and settings.workspace.resolve(),
+        api_keys=settings.api_keys and settings.api_keys.resolve(),
+    )
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-P", "-m", "lifecycle.serve.supervisor"]

@@ -2,6 +2,7 @@
 
 ========================================  =======================================================
 ``GET /livez /readyz``                    probes
+``GET /metrics``                          what was counted, for Prometheus
 ``POST /predict``                         rows of numbers in, labels and probabilities out
 ``GET /v2``, ``/v2/health/live|ready``    Open Inference Protocol: server
 ``GET /v2/models/NAME[/versions/V]``      the same: model, with ``/ready`` below each
@@ -28,11 +29,12 @@ from lifecycle.serve import oip, rows
 from lifecycle.serve.codec import Parsed, parse_json, render_json
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.errors import NotReadyError, OverloadedError, code_of
+from lifecycle.serve.errors import NotReadyError, OverloadedError, UnknownError, code_of
 from lifecycle.serve.guard import RequestId, read_json_body
+from lifecycle.serve.leaving import Leaving
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp
 
@@ -46,16 +48,35 @@ class Routes:
         plane: Answers what was read.
         body_limit_bytes: Longest body that is read.
         timeout_s: Seconds that a client may take to send it.
+        about: What else is known of a model, by its name; None where that is nothing.
+        leaving: Whether this worker was told to end.
+        metrics: Writes the page of metrics as an ``Accept`` header asks for it; and its media type.
     """
 
-    def __init__(self, plane: DataPlane, *, body_limit_bytes: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        *,
+        body_limit_bytes: int,
+        timeout_s: float,
+        about: Callable[[str], Mapping[str, object] | None] = lambda name: None,
+        leaving: Leaving | None = None,
+        metrics: Callable[[str], tuple[bytes, str]] | None = None,
+    ) -> None:
         self._plane = plane
+        self._about = about
+        self._leaving = leaving or Leaving()
+        self._metrics = metrics
         self._body_limit_bytes = body_limit_bytes
         self._timeout_s = timeout_s
         self._version = _server_version()
 
-    def app(self) -> ASGIApp:
-        """The ASGI application; it answers everything of type ``http``."""
+    def app(self, guard: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> ASGIApp:
+        """The ASGI application; it answers everything of type ``http``.
+
+        Args:
+            guard: Put before it; requests have an id by then.
+        """
         handlers = {
             LifecycleError: self._refused,
             HTTPException: self._no_route,
@@ -65,7 +86,7 @@ class Routes:
         # An exception handler is typed as taking any Exception, and these take the one they stand for.
         app = Starlette(routes=self._table(), exception_handlers=handlers)  # type: ignore[arg-type]
         app.router.redirect_slashes = False
-        return RequestId(app)
+        return RequestId(guard(app))
 
     def _table(self) -> list[Route]:
         model = "/v2/models/{name}"
@@ -73,6 +94,7 @@ class Routes:
         return [
             Route("/livez", self.live),
             Route("/readyz", self.ready),
+            Route("/metrics", self.metrics),
             Route("/predict", self.predict, methods=["POST"]),
             Route("/v2", self.server),
             Route("/v2/", self.server),
@@ -89,6 +111,8 @@ class Routes:
 
     async def ready(self, request: Request) -> Response:
         """A model is open."""
+        if self._leaving.begun:
+            raise NotReadyError("this server is about to end")
         if not self._plane.models:
             raise NotReadyError("no model is open yet")
         return self._answer({"ready": True}, self._only())
@@ -100,7 +124,9 @@ class Routes:
     async def model(self, request: Request) -> Response:
         """What the model takes and gives."""
         endpoint = self._find(request)
-        return self._answer(oip.model_metadata(endpoint), endpoint)
+        content = oip.model_metadata(endpoint)
+        following = self._about(endpoint.name)
+        return self._answer(content | ({"following": following} if following else {}), endpoint)
 
     async def model_ready(self, request: Request) -> Response:
         """This model, and this version where one is named, is open."""
@@ -132,6 +158,13 @@ class Routes:
             "latency_ms": round((time.perf_counter() - started) * 1000, 3),
         }
         return self._answer(answer, endpoint)
+
+    async def metrics(self, request: Request) -> Response:
+        """What was counted, for Prometheus."""
+        if self._metrics is None:
+            raise UnknownError("nothing is counted here")
+        page, media_type = self._metrics(request.headers.get("accept", ""))
+        return Response(page, headers={"Content-Type": media_type})
 
     def _only(self) -> Endpoint | None:
         """The endpoint, where there is no other."""
@@ -166,6 +199,7 @@ class Routes:
     def _error(
         self, request: Request, status: int, code: str, text: str, headers: Mapping[str, str]
     ) -> Response:
+        request.state.code = code  # for who counts and logs
         content = {"error": text, "code": code, "request_id": request.state.request_id}
         return self._answer(content, self._only(), status, headers)
 

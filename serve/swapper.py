@@ -7,11 +7,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.followed import Followed, Glance, Target, read
+
+Outcome = Literal["swapped", "failed"]
+Report = Callable[[Outcome, float, Endpoint | None, Endpoint | None], None]
 
 RETRY_S = 60.0
 
@@ -37,7 +40,7 @@ class Swapper:
         version: Which version answers now.
         plane: Where it answers.
         open_target: Opens and warms up, in a thread.
-        report: Told ``"swapped"`` or ``"failed"``, and the seconds that it took.
+        report: Told whether it went well, the seconds that it took, what answered before and what does now.
 
     Attributes:
         known: What the follower said last; None before it said anything.
@@ -51,7 +54,7 @@ class Swapper:
         version: str,
         plane: Plane,
         open_target: Callable[[Target], Endpoint],
-        report: Callable[[str, float], None] = lambda outcome, seconds: None,
+        report: Report = lambda outcome, seconds, before, now: None,
     ) -> None:
         self.known: Followed | None = None
         self._path = path
@@ -92,7 +95,7 @@ class Swapper:
             return
         before = self._plane.put(endpoint)
         self._failed, self._serving = None, target.version
-        self._report("swapped", time.monotonic() - began)
+        self._report("swapped", time.monotonic() - began, before, endpoint)
         log.info(
             "serving %s version %s (digest %s) in place of version %s",
             self._name,
@@ -115,9 +118,9 @@ class Swapper:
             reason,
         )
         self._failed, self._again = target, time.monotonic() + RETRY_S
-        self._report("failed", time.monotonic() - began)
+        self._report("failed", time.monotonic() - began, None, None)
 
 
 async def _retire(plane: Plane, endpoint: Endpoint) -> None:
     await plane.retire(endpoint)
-    log.info("let go of %s version %s", endpoint.name, endpoint.version)
+    log.debug("let go of %s version %s", endpoint.name, endpoint.version)

@@ -39,8 +39,45 @@ if TYPE_CHECKING:
     show_default=True,
     help="A request that would wait longer is refused at once.",
 )
+@click.option(
+    "--follow/--no-follow",
+    default=True,
+    show_default=True,
+    help="Serve another version as soon as an ALIAS moves to it, if it is found good; or stay.",
+)
+@click.option("--poll-s", default=5.0, show_default=True, help="Seconds between two looks at an ALIAS.")
+@click.option(
+    "--api-keys",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Answer only who sends one of these keys, a line each; also from LIFECYCLE_API_KEYS.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Host name that requests may call; by default those of this machine, or any beyond loopback.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin whose pages may ask from a browser; none by default.",
+)
+@click.option(
+    "--drain-s",
+    default=1.0,
+    show_default=True,
+    help="Seconds after SIGTERM in which requests are taken while readiness says no.",
+)
+@click.option(
+    "--access-log/--no-access-log", default=False, show_default=True, help="A line of JSON for each request."
+)
+@click.option("--tracing/--no-tracing", default=False, show_default=True, help="Spans for OpenTelemetry.")
 @workspace_option
-def serve(models: tuple[str, ...], workspace: Path | None, **options: Any) -> None:
+def serve(models: tuple[str, ...], workspace: Path | None, follow: bool, **options: Any) -> None:
     """Serve each MODEL: models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a bundle.
 
     SIGTERM and Ctrl-C finish the requests at work and stop.
@@ -48,10 +85,11 @@ def serve(models: tuple[str, ...], workspace: Path | None, **options: Any) -> No
     from lifecycle.serve.process import run_server
     from lifecycle.serve.settings import Settings
 
-    run_server(Settings(models=tuple(_resolve(model, workspace) for model in models), **options))
+    served = tuple(_resolve(model, workspace, follow=follow) for model in models)
+    run_server(Settings(models=served, workspace=workspace, **options))
 
 
-def _resolve(model: str, workspace: Path | None) -> ServedModel:
+def _resolve(model: str, workspace: Path | None, *, follow: bool) -> ServedModel:
     """What is to be served; verified."""
     from lifecycle.core.artifact import open_artifact
     from lifecycle.serve.settings import ServedModel
@@ -69,5 +107,5 @@ def _resolve(model: str, workspace: Path | None) -> ServedModel:
     version = find_version(client, model)
     print_note(f"{model} is version {version.number}, digest {version.digest[:12]}")
     bundle, _ = fetch(client, version, served)
-    follow = model if "@" in model else None
-    return ServedModel(name=version.name, version=str(version.number), bundle=bundle.path, follow=follow)
+    alias = model if follow and "@" in model else None
+    return ServedModel(name=version.name, version=str(version.number), bundle=bundle.path, follow=alias)
