@@ -61,9 +61,13 @@ def main() -> None:
 
 
 def prepare_environment(environment: MutableMapping[str, str]) -> None:
-    """MLflow waits for minutes unless it is told otherwise; what the user set stays."""
+    """MLflow waits for minutes unless it is told otherwise; what the user set stays.
+
+    A connection kept to a SQLite file reads that file for ever, even when another was put in its place.
+    """
     environment.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     environment.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    environment.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
 
 
 def polls_of(settings: Settings, folder: Path, registry: Registry, metrics: Metrics) -> Iterator[Poll]:

@@ -96,7 +96,8 @@ def _hashed(keys: Iterable[str], where: str) -> frozenset[bytes]:
     for number, key in enumerate(found, start=1):
         if len(key) < SHORTEST or not key.isascii() or " " in key:
             raise UsageError(
-                f"{where}: key {number} has {len(key)} characters; expected {SHORTEST} or more, ASCII, unspaced",
+                f"{where}: key {number} has {len(key)} characters; "
+                f"expected {SHORTEST} or more, ASCII, without spaces",
                 hint=_HINT,
             )
     return frozenset(hashlib.sha256(key.encode()).digest() for key in found)

@@ -15,6 +15,7 @@ from collections.abc import MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 
+from lifecycle.serve.bento import replace_promptly
 from lifecycle.serve.keeper import Keeper
 from lifecycle.serve.settings import Settings
 from lifecycle.serve.worker import GIVE_UP, HOME, SUPERVISOR
@@ -61,6 +62,7 @@ def prepare_environment(environment: MutableMapping[str, str], home: str) -> Non
     environment["PYTHONSAFEPATH"] = "1"  # a user's logging.py in the current folder is not ours
     environment[SUPERVISOR] = str(os.getpid())
     environment[HOME] = home
+    environment.pop("BENTOML_CONTAINERIZED", None)  # there BentoML would replace no worker that died
 
 
 def _run_bentoml(settings: Settings, home: str) -> int:
@@ -70,6 +72,7 @@ def _run_bentoml(settings: Settings, home: str) -> int:
     sys.argv += ["--timeout-graceful-shutdown", str(GRACE_S)]
     # Its own lines say less than ours; BENTOML_VERBOSITY=1 shows them, for debugging.
     sys.argv += [] if "BENTOML_VERBOSITY" in os.environ else ["--quiet"]
+    replace_promptly()
     try:
         runpy.run_module("bentoml", run_name="__main__", alter_sys=True)
     except SystemExit as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from lifecycle.workspace import Workspace
 from tests.serve.load import Load
 from tests.serve.marked import Marked
 from tests.serve.servers import Server, started
+
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +84,13 @@ def versions(url: str, asks: int = 8) -> set[str]:
 
 def served(server: Server, version: str) -> None:
     """Wait until no worker answers with another version."""
-    server.wait_for(lambda: versions(server.url()) == {version} or None)
+    url = server.url()
+
+    def everywhere() -> bool | None:
+        time.sleep(0.1)
+        return versions(url) == {version} or None
+
+    server.wait_for(everywhere)
 
 
 def state(server: Server, look: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def test_the_alias_moves_under_load_and_no_answer_fails_or_mixes_versions(
     server: Server, marked: Marked
 ) -> None:
     swaps = counted(server, 'lifecycle_model_swaps_total{model="marked",outcome="swapped"}')
-    with Load(server.url(), "marked", marked.marks, clients=3) as load:
+    with Load(server.url(), "marked", marked.marks, clients=4, pause_s=0.01) as load:
         for version in ("2", "1") * 3:
             marked.move(version)
             served(server, version)
