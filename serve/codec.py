@@ -33,11 +33,13 @@ DATATYPES: Mapping[str, str] = {
     "FP16": "float16",
     "FP32": "float32",
     "FP64": "float64",
+    "BYTES": "object",
 }
 _BY_DTYPE = {dtype: datatype for datatype, dtype in DATATYPES.items()}
 _ALLOWED: Mapping[str, tuple[set[type], str]] = {
     "b": ({bool}, "true and false"),
     "f": ({int, float}, "numbers"),
+    "O": ({str}, "texts"),
 }
 
 
@@ -58,13 +60,11 @@ def datatype_of(dtype: str) -> str:
 def check_datatype(got: Parsed, dtype: str, where: str) -> None:
     """Raise `UsageError` unless `got` is the protocol's word for `dtype`."""
     expected = datatype_of(dtype)
-    if got == "BYTES":
-        raise UsageError(f"{where}: datatype BYTES is not served; expected {expected}")
     if got != expected:
         raise UsageError(f"{where}: expected datatype {expected}, got {describe(got)}")
 
 
-def parse_json(body: bytes) -> Parsed:
+def parse_json(body: bytes | bytearray | memoryview) -> Parsed:
     """Read JSON as RFC 8259 has it: UTF-8, no NaN, no infinity, at most 1,024 levels.
 
     Raises:
@@ -79,7 +79,14 @@ def parse_json(body: bytes) -> Parsed:
 
 def render_json(content: object) -> bytes:
     """Write JSON; numpy arrays and scalars become lists and numbers, what is not finite ``null``."""
-    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Arrays of texts, and those that are not laid out row by row."""
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype.kind == "O" else np.ascontiguousarray(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
 def decode_values(values: Parsed, shape: tuple[int, ...], dtype: str, where: str) -> Array:
@@ -173,11 +180,13 @@ def _check_types(flat: list[Parsed], dtype: str, where: str) -> None:
 
 def _to_array(flat: list[Parsed], dtype: str, where: str) -> Array:
     kind = np.dtype(dtype).kind
+    if kind == "O":
+        return np.array(flat, dtype=dtype)
     low: float
     high: float
     try:
         with np.errstate(over="ignore"):
-            array: Array = np.array(flat, dtype=dtype)
+            array: Array = np.fromiter(cast("list[float]", flat), dtype, len(flat))
     except OverflowError:
         low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lifecycle.core.signature import Array
+from lifecycle.serve.batching import Gone
 from lifecycle.serve.codec import describe, names_of
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.errors import NotReadyError, RequestError, UnknownError
@@ -22,6 +23,11 @@ class DataPlane:
 
     def __init__(self) -> None:
         self.models: dict[str, Endpoint] = {}
+
+    @property
+    def only(self) -> Endpoint | None:
+        """The endpoint, where there is just one."""
+        return next(iter(self.models.values())) if len(self.models) == 1 else None
 
     def find(self, name: str | None = None, version: str | None = None) -> Endpoint:
         """The endpoint of a name and version.
@@ -58,7 +64,12 @@ class DataPlane:
         return before
 
     async def run(
-        self, endpoint: Endpoint, arrays: Mapping[str, Array], *, deadline_s: float | None = None
+        self,
+        endpoint: Endpoint,
+        arrays: Mapping[str, Array],
+        *,
+        deadline_s: float | None = None,
+        gone: Gone | None = None,
     ) -> dict[str, Array]:
         """Outputs by name.
 
@@ -66,14 +77,16 @@ class DataPlane:
             endpoint: From `find`.
             arrays: Inputs by name, checked against the signature before they wait for their turn.
             deadline_s: How long they may wait, where that is sooner than the model's own deadline.
+            gone: Returns once nobody waits for the answer any more.
 
         Raises:
             UsageError: the arrays are not what the signature declares.
             OverloadedError: they would wait too long.
             ModelFailedError: the network fails on these values.
+            GoneError: nobody waits for the answer any more.
         """
-        endpoint.signature.check(arrays)
-        return await endpoint.batcher.run(arrays, deadline_s=deadline_s)
+        checked = endpoint.model.check(arrays)
+        return await endpoint.batcher.run(checked, deadline_s=deadline_s, gone=gone)
 
     async def retire(self, endpoint: Endpoint) -> None:
         """Wait until what the endpoint accepted is answered, then free its thread.

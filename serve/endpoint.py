@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from lifecycle.core.artifact import open_artifact
 from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import Model, open_model
-from lifecycle.serve.batching import Batcher, Batching
+from lifecycle.serve.batching import Batcher, Batching, Listener
+from lifecycle.serve.probe import probe
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +32,11 @@ class Endpoint:
     model: Model
     batcher: Batcher = field(repr=False)
 
+    @cached_property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What names it in every answer, as ASGI wants it."""
+        return ((b"x-model-version", self.version.encode()), (b"x-model-digest", self.digest.encode()))
+
     @property
     def signature(self) -> Signature:
         """What the model takes and gives."""
@@ -42,9 +47,15 @@ _DEFAULT = Batching()
 
 
 def open_endpoint(
-    bundle: Path, *, name: str, version: str, threads: int, batching: Batching = _DEFAULT
+    bundle: Path,
+    *,
+    name: str,
+    version: str,
+    threads: int,
+    batching: Batching = _DEFAULT,
+    listener: Listener | None = None,
 ) -> Endpoint:
-    """Verify a bundle, open its ONNX file, and run it once.
+    """Verify a bundle, open its ONNX file, and run it.
 
     Args:
         bundle: Folder of the artifact.
@@ -52,28 +63,16 @@ def open_endpoint(
         version: What to call this version of it.
         threads: How many threads one call may use.
         batching: How its requests wait and are put together.
+        listener: Is told of every batch.
 
     Raises:
         ArtifactError: the bundle is damaged, or the model cannot be opened or run.
     """
     artifact = open_artifact(bundle, "bundle")
     model = open_model(artifact, "onnx", threads=threads)
-    _warm_up(model, bundle)
-    batcher = Batcher(model, batching)
-    return Endpoint(name=name, version=version, digest=artifact.digest, model=model, batcher=batcher)
-
-
-def _warm_up(model: Model, bundle: Path) -> None:
-    """One sample through the network, so that the first client waits for no allocation.
-
-    Only where limits say which sizes make sense on dynamic axes beside the leading one.
-    """
-    signature = model.signature
-    inner = {axis for spec in signature.inputs for axis in spec.shape[1:] if isinstance(axis, str)}
-    if inner - set(signature.axes):
-        return
-    generator, sizes = np.random.default_rng(0), signature.sizes(1)
     try:
-        model.run({spec.name: spec.random(generator, **sizes) for spec in signature.inputs})
+        probed = probe(model)
     except LifecycleError as error:
         raise ArtifactError(f"{bundle}: the model cannot be run: {error.message}") from error
+    batcher = Batcher(model, batching, joinable=probed.joinable, cost=probed.cost, listener=listener)
+    return Endpoint(name=name, version=version, digest=artifact.digest, model=model, batcher=batcher)

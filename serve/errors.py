@@ -13,11 +13,13 @@
       x ForbiddenHostError  421 misdirected_request  called by a name that is not this server's
       x ModelFailedError    422 model_failed        well-formed, but the network cannot compute it
       x OverloadedError     429 overloaded
+      x GoneError           499 client_gone         nobody is there to read it
       x NotReadyError       503 not_ready
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from lifecycle.core.errors import LifecycleError, UsageError
@@ -86,10 +88,26 @@ class ModelFailedError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """More requests wait than can be answered soon."""
+    """More requests wait than can be answered soon; nothing was computed, and it is safe to ask again.
+
+    Args:
+        message: What there is too much of.
+        retry_after_s: When to ask again, as far as can be told.
+    """
 
     http_status = 429
     code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = max(1, math.ceil(retry_after_s))
+
+
+class GoneError(RequestError):
+    """The client closed the connection while its request waited; only logs see this."""
+
+    http_status = 499
+    code = "client_gone"
 
 
 class NotReadyError(RequestError):

@@ -49,6 +49,9 @@ FAMILIES: Mapping[str, Family] = {
     "lifecycle_batch_samples": Family(
         "histogram", "Samples that were computed together.", ("model",), SAMPLES
     ),
+    "lifecycle_requests_shed": Family(
+        "counter", "Requests refused because they would have waited too long.", ("model",)
+    ),
     "lifecycle_model_info": Family(
         "gauge", "How many workers serve this version.", ("model", "version", "digest")
     ),

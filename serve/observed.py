@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NOBODY_LISTENED = 499
 _IN_FLIGHT = "lifecycle_http_requests_in_flight"
 
 
@@ -64,7 +65,7 @@ class Observed:
     def _count(self, scope: Scope, head: Message, size: int, seconds: float) -> None:
         route = template(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        status = str(head.get("status", 0))  # 0: nothing was answered
+        status = str(head.get("status", _NOBODY_LISTENED))
         self._metrics.add("lifecycle_http_requests", (route, method, status))
         self._metrics.observe("lifecycle_http_request_seconds", (route,), seconds)
         code = scope.get("state", {}).get("code")

@@ -1,7 +1,8 @@
-"""Messages of the Open Inference Protocol (V2), JSON form, to and from arrays.
+"""Messages of the Open Inference Protocol (V2) to and from arrays.
 
-https://github.com/kserve/open-inference-protocol, ``specification/protocol/inference_rest.md``.
-The binary tensor extension is refused by name rather than misread.
+https://github.com/kserve/open-inference-protocol, ``specification/protocol/inference_rest.md``, and the
+extensions of `EXTENSIONS`. Parameters that are not known here are let pass, as the protocol wants it; those
+that ask for what is not served (shared memory, Triton's classification) are refused by name.
 """
 
 from __future__ import annotations
@@ -12,23 +13,44 @@ from dataclasses import dataclass
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.signature import Array, Signature, TensorSpec, shape_text
+from lifecycle.serve.binary import Tail, decode_bytes, encode_bytes
 from lifecycle.serve.codec import Parsed, check_datatype, datatype_of, decode_values, describe, names_of
 from lifecycle.serve.endpoint import Endpoint
 
+EXTENSIONS = ("binary_tensor_data", "statistics")
+_NOT_SERVED = ("shared_memory_region", "classification")
+_NO_TAIL = memoryview(b"")
+_NOTHING: Mapping[str, Parsed] = {}
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """One output that is asked for.
+
+    Attributes:
+        name: Of the signature's.
+        binary: As bytes behind the JSON.
+    """
+
+    name: str
+    binary: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InferRequest:
     """One decoded request.
 
     Attributes:
         id: To be given back, None when the client sent none.
         arrays: Inputs by name.
-        outputs: Names of the outputs that are wanted, in the order of the answer.
+        outputs: What is wanted, in the order of the answer.
+        timeout_s: How long it may wait for its turn; None when the client did not say.
     """
 
     id: str | None
     arrays: Mapping[str, Array]
-    outputs: tuple[str, ...]
+    outputs: tuple[Wanted, ...]
+    timeout_s: float | None
 
 
 def server_metadata(version: str) -> dict[str, JSON]:
@@ -37,7 +59,7 @@ def server_metadata(version: str) -> dict[str, JSON]:
     Args:
         version: Of the server program.
     """
-    return {"name": "lifecycle", "version": version, "extensions": []}
+    return {"name": "lifecycle", "version": version, "extensions": list(EXTENSIONS)}
 
 
 def model_metadata(endpoint: Endpoint) -> dict[str, JSON]:
@@ -53,8 +75,23 @@ def model_metadata(endpoint: Endpoint) -> dict[str, JSON]:
     }
 
 
-def decode_request(content: Parsed, signature: Signature) -> InferRequest:
+def model_statistics(endpoint: Endpoint, counted: Mapping[str, JSON]) -> dict[str, JSON]:
+    """One entry of the answer to ``GET /v2/models/NAME/stats``.
+
+    Args:
+        endpoint: Whose they are.
+        counted: As of `lifecycle.serve.statistics`.
+    """
+    return {"name": endpoint.name, "version": endpoint.version, **counted, "memory_usage": []}
+
+
+def decode_request(content: Parsed, signature: Signature, tail: memoryview = _NO_TAIL) -> InferRequest:
     """Read an inference request.
+
+    Args:
+        content: The JSON.
+        signature: Of the model that is asked.
+        tail: The bytes behind the JSON, which the arrays share.
 
     Raises:
         UsageError: a field is missing or wrong, or names something that the model does not have.
@@ -64,31 +101,44 @@ def decode_request(content: Parsed, signature: Signature) -> InferRequest:
     identifier = content.get("id")
     if identifier is not None and not isinstance(identifier, str):
         raise UsageError(f"id: expected a text, got {describe(identifier)}")
+    parameters = _parameters(content, "the request")
+    binary = _flag(parameters, "binary_data_output", "the request")
     return InferRequest(
         id=identifier,
-        arrays=_decode_inputs(_list(content, "inputs"), signature),
-        outputs=_decode_outputs(_list(content, "outputs", optional=True), signature),
+        arrays=_decode_inputs(_list(content, "inputs"), signature, Tail(tail)),
+        outputs=_decode_outputs(_list(content, "outputs", optional=True), signature, binary),
+        timeout_s=_timeout_s(parameters),
     )
 
 
 def encode_answer(
     endpoint: Endpoint, request: InferRequest, arrays: Mapping[str, Array]
-) -> dict[str, object]:
-    """Shape the outputs that were asked for; the data of each is flat, in row-major order."""
+) -> tuple[dict[str, object], list[bytes | memoryview]]:
+    """The JSON of an answer and the bytes that go behind it, of the outputs that were asked for.
+
+    Data is flat, in row-major order.
+    """
     answer: dict[str, object] = {"model_name": endpoint.name, "model_version": endpoint.version}
     if request.id is not None:
         answer["id"] = request.id
     answer["parameters"] = {"digest": endpoint.digest}
-    answer["outputs"] = [
-        {
-            "name": name,
-            "datatype": datatype_of(arrays[name].dtype.name),
-            "shape": list(arrays[name].shape),
-            "data": arrays[name].ravel(),
+    outputs: list[dict[str, object]] = []
+    tail: list[bytes | memoryview] = []
+    for wanted in request.outputs:
+        array = arrays[wanted.name]
+        output: dict[str, object] = {
+            "name": wanted.name,
+            "datatype": datatype_of(array.dtype.name),
+            "shape": list(array.shape),
         }
-        for name in request.outputs
-    ]
-    return answer
+        if wanted.binary:
+            tail.append(encode_bytes(array))
+            output["parameters"] = {"binary_data_size": len(tail[-1])}
+        else:
+            output["data"] = array.ravel()
+        outputs.append(output)
+    answer["outputs"] = outputs
+    return answer, tail
 
 
 def _tensor_metadata(spec: TensorSpec) -> dict[str, JSON]:
@@ -96,25 +146,34 @@ def _tensor_metadata(spec: TensorSpec) -> dict[str, JSON]:
     return {"name": spec.name, "datatype": datatype_of(spec.dtype), "shape": shape}
 
 
-def _decode_inputs(tensors: list[Parsed], signature: Signature) -> dict[str, Array]:
+def _decode_inputs(tensors: list[Parsed], signature: Signature, tail: Tail) -> dict[str, Array]:
     specs = {spec.name: spec for spec in signature.inputs}
     arrays: dict[str, Array] = {}
     for at, tensor in enumerate(tensors):
         entry, name = _named(tensor, f"inputs[{at}]", specs)
         if name in arrays:
             raise UsageError(f"input '{name}' is given twice")
-        arrays[name] = _decode_input(entry, specs[name])
+        arrays[name] = _decode_input(entry, specs[name], tail)
+    tail.check_empty()
     return arrays
 
 
-def _decode_input(tensor: Mapping[str, Parsed], spec: TensorSpec) -> Array:
+def _decode_input(tensor: Mapping[str, Parsed], spec: TensorSpec, tail: Tail) -> Array:
     where = f"input '{spec.name}'"
-    _refuse_binary(tensor, "binary_data_size", where)
-    for field in ("shape", "datatype", "data"):
+    size = _parameters(tensor, where).get("binary_data_size", 0)
+    if type(size) is not int or size < 0:
+        raise UsageError(f"{where}: expected a number of bytes for 'binary_data_size', got {describe(size)}")
+    for field in ("shape", "datatype"):
         if field not in tensor:
             raise UsageError(f"{where}: '{field}' is missing")
+    if "data" in tensor and size:
+        raise UsageError(f"{where}: has 'data' and 'binary_data_size' {size}; send one of them")
+    if "data" not in tensor and not size:
+        raise UsageError(f"{where}: 'data' is missing")
     check_datatype(tensor["datatype"], spec.dtype, where)
     shape = _decode_shape(tensor["shape"], spec, where)
+    if size:
+        return decode_bytes(tail.take(size, where), shape, spec.dtype, where)
     return decode_values(tensor["data"], shape, spec.dtype, where)
 
 
@@ -136,17 +195,18 @@ def _decode_shape(value: Parsed, spec: TensorSpec, where: str) -> tuple[int, ...
     return shape
 
 
-def _decode_outputs(tensors: list[Parsed], signature: Signature) -> tuple[str, ...]:
-    """All outputs unless some are named."""
+def _decode_outputs(tensors: list[Parsed], signature: Signature, binary: bool) -> tuple[Wanted, ...]:
+    """All outputs unless some are named; `binary` where an output does not say."""
     specs = {spec.name: spec for spec in signature.outputs}
-    names: list[str] = []
+    wanted: dict[str, Wanted] = {}
     for at, tensor in enumerate(tensors):
         entry, name = _named(tensor, f"outputs[{at}]", specs)
-        _refuse_binary(entry, "binary_data", f"output '{name}'")
-        if name in names:
-            raise UsageError(f"output '{name}' is asked for twice")
-        names.append(name)
-    return tuple(names or specs)
+        where = f"output '{name}'"
+        if name in wanted:
+            raise UsageError(f"{where} is asked for twice")
+        as_bytes = _flag(_parameters(entry, where), "binary_data", where, otherwise=binary)
+        wanted[name] = Wanted(name=name, binary=as_bytes)
+    return tuple(wanted.values()) or tuple([Wanted(name=name, binary=binary) for name in specs])
 
 
 def _named(tensor: Parsed, where: str, specs: Mapping[str, TensorSpec]) -> tuple[dict[str, Parsed], str]:
@@ -161,14 +221,31 @@ def _named(tensor: Parsed, where: str, specs: Mapping[str, TensorSpec]) -> tuple
     return tensor, name
 
 
-def _refuse_binary(tensor: Mapping[str, Parsed], parameter: str, where: str) -> None:
-    parameters = tensor.get("parameters")
+def _parameters(content: Mapping[str, Parsed], where: str) -> Mapping[str, Parsed]:
+    parameters = content.get("parameters")
     if parameters is None:
-        return
+        return _NOTHING
     if not isinstance(parameters, dict):
         raise UsageError(f"{where}: expected an object for 'parameters', got {describe(parameters)}")
-    if parameters.get(parameter):
-        raise UsageError(f"{where}: binary tensor data is not served; send and ask for JSON 'data'")
+    for name in _NOT_SERVED:
+        if name in parameters:
+            raise UsageError(f"{where}: the parameter '{name}' asks for what this server does not do")
+    return parameters
+
+
+def _flag(parameters: Mapping[str, Parsed], name: str, where: str, *, otherwise: bool = False) -> bool:
+    value = parameters.get(name, otherwise)
+    if not isinstance(value, bool):
+        raise UsageError(f"{where}: expected true or false for '{name}', got {describe(value)}")
+    return value
+
+
+def _timeout_s(parameters: Mapping[str, Parsed]) -> float | None:
+    """Triton's ``timeout`` is in microseconds, and 0 says nothing."""
+    value = parameters.get("timeout", 0)
+    if type(value) is not int or value < 0:
+        raise UsageError(f"the request: expected microseconds for 'timeout', got {describe(value)}")
+    return value / 1e6 if value else None
 
 
 def _list(content: Mapping[str, Parsed], field: str, *, optional: bool = False) -> list[Parsed]:

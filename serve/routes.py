@@ -6,7 +6,8 @@
 ``POST /predict``                         rows of numbers in, labels and probabilities out
 ``GET /v2``, ``/v2/health/live|ready``    Open Inference Protocol: server
 ``GET /v2/models/NAME[/versions/V]``      the same: model, with ``/ready`` below each
-``POST …/infer``                          the same: inference
+``POST …/infer``                          the same: inference (`lifecycle.serve.inference`)
+``GET …/stats``, ``/v2/models/stats``     the same: statistics, of all workers together
 ========================================  =======================================================
 
 Every answer carries ``X-Request-ID``, and ``X-Model-Version`` and ``X-Model-Digest`` of the model behind it.
@@ -26,12 +27,18 @@ from starlette.routing import Route
 
 from lifecycle.core.errors import LifecycleError
 from lifecycle.serve import oip, rows
-from lifecycle.serve.codec import Parsed, parse_json, render_json
+from lifecycle.serve.answers import INTERNAL, error_content, model_headers, refusal
+from lifecycle.serve.body import Bodies, BodyLimits, disconnected
+from lifecycle.serve.codec import render_json
+from lifecycle.serve.compression import Compressed
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.errors import NotReadyError, OverloadedError, UnknownError, code_of
-from lifecycle.serve.guard import RequestId, read_json_body
+from lifecycle.serve.errors import NotReadyError, UnknownError
+from lifecycle.serve.guard import RequestId, read_json
+from lifecycle.serve.inference import Front, Inference
 from lifecycle.serve.leaving import Leaving
+from lifecycle.serve.pressure import Pressure
+from lifecycle.serve.reckoning import Reckoning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,8 +53,8 @@ class Routes:
 
     Args:
         plane: Answers what was read.
-        body_limit_bytes: Longest body that is read.
-        timeout_s: Seconds that a client may take to send it.
+        limits: Of bodies.
+        reckoning: Adds up the workers' statistics; by default of this one alone.
         about: What else is known of a model, by its name; None where that is nothing.
         leaving: Whether this worker was told to end.
         metrics: Writes the page of metrics as an ``Accept`` header asks for it; and its media type.
@@ -56,19 +63,21 @@ class Routes:
     def __init__(
         self,
         plane: DataPlane,
+        limits: BodyLimits,
+        reckoning: Reckoning | None = None,
         *,
-        body_limit_bytes: int,
-        timeout_s: float,
         about: Callable[[str], Mapping[str, object] | None] = lambda name: None,
         leaving: Leaving | None = None,
         metrics: Callable[[str], tuple[bytes, str]] | None = None,
     ) -> None:
         self._plane = plane
+        self._bodies = Bodies(limits)
+        self._pressure = Pressure()
+        self._reckoning = reckoning or Reckoning(plane)
+        self._inference = Inference(plane, self._bodies, self._pressure)
         self._about = about
         self._leaving = leaving or Leaving()
         self._metrics = metrics
-        self._body_limit_bytes = body_limit_bytes
-        self._timeout_s = timeout_s
         self._version = _server_version()
 
     def app(self, guard: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> ASGIApp:
@@ -86,7 +95,7 @@ class Routes:
         # An exception handler is typed as taking any Exception, and these take the one they stand for.
         app = Starlette(routes=self._table(), exception_handlers=handlers)  # type: ignore[arg-type]
         app.router.redirect_slashes = False
-        return RequestId(guard(app))
+        return RequestId(guard(Compressed(Front(self._inference, app))))
 
     def _table(self) -> list[Route]:
         model = "/v2/models/{name}"
@@ -100,14 +109,16 @@ class Routes:
             Route("/v2/", self.server),
             Route("/v2/health/live", self.live),
             Route("/v2/health/ready", self.ready),
+            Route("/v2/models/stats", self.all_statistics),
             *(Route(path, self.model) for path in (model, version)),
             *(Route(path + "/ready", self.model_ready) for path in (model, version)),
-            *(Route(path + "/infer", self.infer, methods=["POST"]) for path in (model, version)),
+            *(Route(path + "/stats", self.statistics) for path in (model, version)),
+            *(Route(path + "/infer", self._inference, methods=["POST"]) for path in (model, version)),
         ]
 
     async def live(self, request: Request) -> Response:
         """The process answers."""
-        return self._answer({"live": True}, self._only())
+        return self._answer({"live": True}, self._plane.only)
 
     async def ready(self, request: Request) -> Response:
         """A model is open."""
@@ -115,11 +126,11 @@ class Routes:
             raise NotReadyError("this server is about to end")
         if not self._plane.models:
             raise NotReadyError("no model is open yet")
-        return self._answer({"ready": True}, self._only())
+        return self._answer({"ready": True}, self._plane.only)
 
     async def server(self, request: Request) -> Response:
         """What this server is."""
-        return self._answer(oip.server_metadata(self._version), self._only())
+        return self._answer(oip.server_metadata(self._version), self._plane.only)
 
     async def model(self, request: Request) -> Response:
         """What the model takes and gives."""
@@ -133,23 +144,25 @@ class Routes:
         endpoint = self._find(request)
         return self._answer({"name": endpoint.name, "ready": True}, endpoint)
 
-    async def infer(self, request: Request) -> Response:
-        """Inference by the protocol."""
-        self._find(request)  # nobody is to send a body for nothing
-        content = await self._json(request)
+    async def statistics(self, request: Request) -> Response:
+        """What this version of the model did so far."""
         endpoint = self._find(request)
-        asked = oip.decode_request(content, endpoint.signature)
-        arrays = await self._plane.run(endpoint, asked.arrays)
-        return self._answer(oip.encode_answer(endpoint, asked, arrays), endpoint)
+        return self._answer({"model_stats": [self._reckoning.statistics(endpoint)]}, endpoint)
+
+    async def all_statistics(self, request: Request) -> Response:
+        """The same of every model."""
+        found = [self._reckoning.statistics(endpoint) for endpoint in self._plane.models.values()]
+        return self._answer({"model_stats": found}, self._plane.only)
 
     async def predict(self, request: Request) -> Response:
         """Inference for people."""
         self._plane.find()
-        content = await self._json(request)
+        content = await read_json(request, self._bodies)
         endpoint = self._plane.find()
+        self._pressure.check(endpoint.batcher.deadline_s)
         started = time.perf_counter()
         arrays = rows.decode_rows(content, endpoint.signature)
-        outputs = await self._plane.run(endpoint, arrays)
+        outputs = await self._plane.run(endpoint, arrays, gone=lambda: disconnected(request.receive))
         answer = {
             "predictions": rows.predictions(outputs, endpoint.signature),
             "model_name": endpoint.name,
@@ -166,21 +179,12 @@ class Routes:
         page, media_type = self._metrics(request.headers.get("accept", ""))
         return Response(page, headers={"Content-Type": media_type})
 
-    def _only(self) -> Endpoint | None:
-        """The endpoint, where there is no other."""
-        endpoints = list(self._plane.models.values())
-        return endpoints[0] if len(endpoints) == 1 else None
-
     def _find(self, request: Request) -> Endpoint:
         return self._plane.find(request.path_params["name"], request.path_params.get("version"))
 
-    async def _json(self, request: Request) -> Parsed:
-        body = await read_json_body(request, limit_bytes=self._body_limit_bytes, timeout_s=self._timeout_s)
-        return parse_json(body)
-
     async def _refused(self, request: Request, error: LifecycleError) -> Response:
-        headers = {"Retry-After": "1"} if isinstance(error, OverloadedError) else {}
-        return self._error(request, error.http_status, code_of(error), str(error), headers)
+        status, headers, content = refusal(request.scope, error)
+        return self._answer(content, self._plane.only, status, headers)
 
     async def _no_route(self, request: Request, error: HTTPException) -> Response:
         path = request.url.path[:200]
@@ -193,15 +197,13 @@ class Routes:
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         """A bug of ours; the text stays in the log, found by the request's id."""
-        text = "internal error; the server's log has it under this request_id"
-        return self._error(request, 500, "internal", text, {})
+        return self._error(request, 500, "internal", INTERNAL, {})
 
     def _error(
         self, request: Request, status: int, code: str, text: str, headers: Mapping[str, str]
     ) -> Response:
-        request.state.code = code  # for who counts and logs
-        content = {"error": text, "code": code, "request_id": request.state.request_id}
-        return self._answer(content, self._only(), status, headers)
+        content = error_content(request.scope, code, text)
+        return self._answer(content, self._plane.only, status, headers)
 
     def _answer(
         self,
@@ -210,9 +212,7 @@ class Routes:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        given = dict(headers or {})
-        if endpoint is not None:
-            given |= {"X-Model-Version": endpoint.version, "X-Model-Digest": endpoint.digest}
+        given = {**(headers or {}), **model_headers(endpoint)}
         return Response(render_json(content), status, given, media_type="application/json")
 
 

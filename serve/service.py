@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from lifecycle.serve.access_log import AccessLog
-from lifecycle.serve.batching import Batching
 from lifecycle.serve.bento import fronted_service
-from lifecycle.serve.cells import Cells
-from lifecycle.serve.cors import allow_origins
-from lifecycle.serve.dataplane import DataPlane
-from lifecycle.serve.endpoint import Endpoint, open_endpoint
-from lifecycle.serve.exposition import expose
-from lifecycle.serve.following import Following
-from lifecycle.serve.gate import Gate
-from lifecycle.serve.hosts import Hosts
-from lifecycle.serve.keys import read_keys
-from lifecycle.serve.leaving import Leaving
-from lifecycle.serve.metrics import CELLS, Metrics
-from lifecycle.serve.observed import Observed
-from lifecycle.serve.routes import Routes
-from lifecycle.serve.settings import VARIABLE, ServedModel, Settings
-from lifecycle.serve.share import Share, share_cores
-from lifecycle.serve.worker import configure_logging, home, report_failure, running, watch_supervisor
+from lifecycle.serve.server import Worker
+from lifecycle.serve.settings import VARIABLE, Settings
+from lifecycle.serve.share import share_cores
+from lifecycle.serve.worker import configure_logging, home, report_failure
 
 KEYS_LOOK_S = 1.0
 
@@ -47,105 +29,12 @@ class LifecycleService:
     def front() -> tuple[ASGIApp, Callable[[], AbstractAsyncContextManager[None]]]:
         """The application, made of the settings in the environment."""
         configure_logging()
-        worker = Worker(Settings.from_environment(), home())
-        return worker.app(), worker.serving
-
-
-class Worker:
-    """One process that answers: what it is made of, and its life.
-
-    Args:
-        settings: Of the server.
-        home: The server's own folder.
-    """
-
-    def __init__(self, settings: Settings, home: Path) -> None:
-        self._settings = settings
-        self._share = share_cores(settings)
-        self._plane = DataPlane()
-        self._cells = home / CELLS
-        self._metrics = Metrics(Cells(self._cells))
-        self._leaving = Leaving(settings.drain_s)
-        self._following = Following(home, settings.models, self._open, self._metrics)
-        self._access_log = AccessLog(sys.stderr.buffer.write) if settings.access_log else None
-        self._keys = read_keys(settings.api_keys)
-
-    def app(self) -> ASGIApp:
-        """Routes, and around them what guards and what counts."""
-        routes = Routes(
-            self._plane,
-            body_limit_bytes=self._settings.body_limit_bytes,
-            timeout_s=self._settings.timeout_s,
-            about=self._following.about,
-            leaving=self._leaving,
-            metrics=partial(expose, self._cells),
-        )
-        return Observed(routes.app(self._guard), self._metrics, self._leaving, self._access_log)
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        """Open the models and say so; while this is entered the worker answers.
-
-        Raises:
-            LifecycleError: a bundle cannot be served. It is logged, and the supervisor told to give up.
-        """
         try:
-            opened = self._following.open_all()
+            worker = Worker(Settings.from_environment(), home())
         except Exception as error:
             report_failure(error)
             raise
-        for endpoint in opened:
-            self._plane.put(endpoint)
-            self._announce(endpoint)
-        with self._leaving.on_sigterm():
-            async with (
-                watch_supervisor(),
-                running(self._following.run(self._plane, opened), self._watch_keys()),
-            ):
-                yield
-        stopped = list(self._plane.models.values())
-        self._plane.close()
-        if self._access_log:
-            self._access_log.close()
-        for endpoint in stopped:
-            log.info("stopped serving %s version %s", endpoint.name, endpoint.version)
-
-    def _guard(self, app: ASGIApp) -> ASGIApp:
-        settings = self._settings
-        gate: ASGIApp = Gate(app, Hosts(settings.allowed_hosts, settings.host), self._keys)
-        return allow_origins(gate, settings.cors_origins) if settings.cors_origins else gate
-
-    def _open(self, model: ServedModel) -> Endpoint:
-        return open_model(model, self._settings, self._share)
-
-    def _announce(self, endpoint: Endpoint) -> None:
-        log.info(
-            "serving %s version %s at %s (digest %s, workers: %d, ONNX Runtime threads: %d)",
-            endpoint.name,
-            endpoint.version,
-            self._settings.url,
-            endpoint.digest[:12],
-            self._share.workers,
-            self._share.threads,
-        )
-
-    async def _watch_keys(self) -> None:
-        while self._keys is not None:
-            await asyncio.sleep(KEYS_LOOK_S)
-            self._keys.look()
-
-
-def open_model(model: ServedModel, settings: Settings, share: Share) -> Endpoint:
-    """The endpoint of a model, as the settings want it; raises `LifecycleError` where it cannot be served."""
-    batching = Batching(
-        batch_size=settings.batch_size,
-        batch_deadline_s=settings.batch_deadline_ms / 1000,
-        queue_limit=settings.queue_limit,
-        deadline_s=settings.deadline_ms / 1000,
-    )
-    return open_endpoint(
-        model.bundle, name=model.name, version=model.version, threads=share.threads, batching=batching
-    )
+        return worker.app(), worker.serving
 
 
 def _workers() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +83,17 @@ def serve(models: tuple[str, ...], workspace: Path | None, follow: bool, **optio
 
     SIGTERM and Ctrl-C finish the requests at work and stop.
     """
+    from lifecycle.serve.keys import read_keys
     from lifecycle.serve.process import run_server
     from lifecycle.serve.settings import Settings
 
     served = tuple(_resolve(model, workspace, follow=follow) for model in models)
-    run_server(Settings(models=served, workspace=workspace, **options))
+    settings = Settings(models=served, workspace=workspace, **options)
+    if read_keys(settings.api_keys) is None and not ip_address(settings.host).is_loopback:
+        print_note(
+            f"warning: whoever reaches {settings.host} may ask, as there are no API keys; see --api-keys"
+        )
+    run_server(settings)
 
 
 def _resolve(model: str, workspace: Path | None, *, follow: bool) -> ServedModel:

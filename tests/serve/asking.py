@@ -10,6 +10,7 @@ import numpy as np
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.serve.batching import Batching
+from lifecycle.serve.body import BodyLimits
 from lifecycle.serve.codec import DATATYPES
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import open_endpoint
@@ -44,7 +45,7 @@ class Local:
 
     def __init__(self, plane: DataPlane) -> None:
         self.plane = plane
-        self._app = Routes(plane, body_limit_bytes=10_000, timeout_s=30).app()
+        self._app = Routes(plane, BodyLimits(body_bytes=10_000, timeout_s=30)).app()
 
     def open(self, bundle: Artifact) -> Local:
         batching = Batching(queue_limit=1)
