@@ -29,10 +29,12 @@ class BodyLimits:
     Attributes:
         body_bytes: Longest body, as it arrives and unfolded.
         timeout_s: Seconds that a client may take to send it.
+        image_pixels: How many pixels an image may have, looked at before any is decoded.
     """
 
     body_bytes: int
     timeout_s: float
+    image_pixels: int = 50_000_000
 
     @property
     def memory_bytes(self) -> int:

@@ -5,10 +5,12 @@
     UsageError              400 invalid_input       values, shapes, names (lifecycle.core.errors)
     RequestError            400 invalid_request
       x MalformedError      400 invalid_json
+      x UnauthorizedError   401 unauthorized        no API key, or a wrong one
       x UnknownError        404 not_found           no such model, version or route
       x SlowBodyError       408 request_timeout
       x BodyTooLargeError   413 body_too_large
       x MediaTypeError      415 unsupported_media_type
+      x ForbiddenHostError  421 misdirected_request  called by a name that is not this server's
       x ModelFailedError    422 model_failed        well-formed, but the network cannot compute it
       x OverloadedError     429 overloaded
       x GoneError           499 client_gone         nobody is there to read it
@@ -34,6 +36,13 @@ class MalformedError(RequestError):
     """The body is not JSON."""
 
     code = "invalid_json"
+
+
+class UnauthorizedError(RequestError):
+    """The request brings no API key, or one that is not known."""
+
+    http_status = 401
+    code = "unauthorized"
 
 
 class UnknownError(RequestError):
@@ -62,6 +71,13 @@ class MediaTypeError(RequestError):
 
     http_status = 415
     code = "unsupported_media_type"
+
+
+class ForbiddenHostError(RequestError):
+    """The ``Host`` header names another server (RFC 9110, 15.5.20)."""
+
+    http_status = 421
+    code = "misdirected_request"
 
 
 class ModelFailedError(RequestError):

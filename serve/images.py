@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 LONGEST_SIDE = 1024
-LIMIT_PIXELS = 50_000_000
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -113,7 +112,7 @@ def decode_images(
     signature: Signature,
     *,
     limit_bytes: int,
-    limit_pixels: int = LIMIT_PIXELS,
+    limit_pixels: int,
 ) -> dict[str, Array]:
     """One sample to a file.
 

@@ -9,9 +9,11 @@ from urllib.parse import quote
 from lifecycle.core.canonical import JSON
 from lifecycle.core.signature import shape_text
 from lifecycle.serve import schemas
+from lifecycle.serve.binary import HEADER
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.examples import example_request, example_rows
 from lifecycle.serve.images import image_input
+from lifecycle.serve.inference import TIMEOUT
 from lifecycle.serve.rows import takes_rows
 from lifecycle.serve.schemas import Schema
 
@@ -20,6 +22,7 @@ _ERRORS: Mapping[str, tuple[str, str]] = {
     "401": ("Unauthorized", "A key is missing, or not one of those that are accepted."),
     "404": ("NotFound", "No such model or version is here; the text says which are."),
     "405": ("NotAllowed", "Another method; the header Allow names those that are served."),
+    "421": ("Misdirected", "The server was called by a name that is not its own."),
     "408": ("Timeout", "The body did not arrive in time."),
     "413": ("TooLarge", "The body is longer than this server reads."),
     "415": ("MediaType", "The body is in a form that is not read here."),
@@ -27,10 +30,14 @@ _ERRORS: Mapping[str, tuple[str, str]] = {
     "429": ("Overloaded", "It would wait too long; the header Retry-After says when to come back."),
     "500": ("Internal", "An error of the server; its log has it under this request_id."),
     "503": ("NotReady", "No model is open, or the server is stopping."),
-    "504": ("Expired", "Its turn did not come within its deadline."),
 }
-_ASKING = ("400", "401", "404", "408", "413", "415", "422", "429", "500", "503", "504")
-_LOOKING = ("401", "404", "500", "503")
+_ASKING = ("400", "401", "404", "408", "413", "415", "421", "422", "429", "500", "503")
+_STATISTICS: Schema = {
+    "type": "object",
+    "required": ["model_stats"],
+    "properties": {"model_stats": {"type": "array", "items": {"type": "object"}}},
+}
+_LOOKING = ("401", "404", "421", "500", "503")
 
 
 def document(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, JSON]:
@@ -82,13 +89,25 @@ def _server_paths() -> dict[str, JSON]:
             "extensions": {"type": "array", "items": {"type": "string"}},
         },
     }
-    metadata = _operation("server", "What this server is", "protocol", about, errors=("401", "500"))
+    metadata = _operation("server", "What this server is", "protocol", about, errors=("401", "421", "500"))
     found: dict[str, JSON] = {"/livez": {"get": live}, "/readyz": {"get": ready}, "/v2": {"get": metadata}}
     for name, operation in (("live", live), ("ready", ready)):
         found[f"/v2/health/{name}"] = {
             "get": {**operation, "operationId": f"v2_{name}", "tags": ["protocol"]}
         }
-    itself = _operation("document", "This document", "server", {"type": "object"}, errors=("401", "500"))
+    found["/v2/models/stats"] = {
+        "get": _operation("stats", "What all models did so far", "protocol", _STATISTICS, errors=_LOOKING)
+    }
+    counted = _operation("metrics", "What was counted", "server", {}, errors=("401", "404", "421", "500"))
+    done = cast("dict[str, JSON]", cast("dict[str, JSON]", counted["responses"])["200"])
+    done["content"] = {
+        media_type: {"schema": {"type": "string"}}
+        for media_type in ("text/plain", "application/openmetrics-text")
+    }
+    found["/metrics"] = {"get": counted}
+    itself = _operation(
+        "document", "This document", "server", {"type": "object"}, errors=("401", "421", "500")
+    )
     return {**found, "/docs.json": {"get": itself}}
 
 
@@ -153,6 +172,10 @@ def _model_paths(endpoint: Endpoint) -> dict[str, JSON]:
         found[f"{path}/ready"] = {
             "get": _operation(f"ready_{name}", text, "protocol", ready, errors=_LOOKING)
         }
+        text = "What this version did so far"
+        found[f"{path}/stats"] = {
+            "get": _operation(f"stats_{name}", text, "protocol", _STATISTICS, errors=_LOOKING)
+        }
         found[f"{path}/infer"] = {"post": _infer_operation(endpoint, name)}
     return found
 
@@ -191,16 +214,33 @@ def _infer_operation(endpoint: Endpoint, name: str) -> dict[str, JSON]:
     operation["description"] = "Inputs: " + "; ".join(
         f"{spec.name} {shape_text(spec.shape)} {spec.dtype}" for spec in signature.inputs
     )
+    operation["parameters"] = [_length_header(), _timeout_header()]
+    binary = _binary("JSON, whose length a header says, then the bytes of tensors (binary tensor extension)")
     operation["requestBody"] = {
         "required": True,
         "content": {
             "application/json": {
                 "schema": schemas.infer_request(signature),
                 "examples": _examples({"one sample": example_request(signature)}),
-            }
+            },
+            "application/octet-stream": {"schema": binary},
         },
     }
+    done = cast("dict[str, JSON]", cast("dict[str, JSON]", operation["responses"])["200"])
+    cast("dict[str, JSON]", done["content"])["application/octet-stream"] = {"schema": binary}
     return operation
+
+
+def _length_header() -> Schema:
+    text = "bytes of JSON at the beginning of a body with binary tensors"
+    schema: Schema = {"type": "integer", "minimum": 0}
+    return {"name": HEADER, "in": "header", "required": False, "description": text, "schema": schema}
+
+
+def _timeout_header() -> Schema:
+    text = "microseconds that the request may wait"
+    schema: Schema = {"type": "integer", "minimum": 1}
+    return {"name": TIMEOUT, "in": "header", "required": False, "description": text, "schema": schema}
 
 
 def _operation(

@@ -1,7 +1,7 @@
 """``python -m lifecycle.serve.packed``: serve the models that lie in a packaged folder.
 
 The folder is that of `lifecycle.serve.packing`: ``models.json`` names the models, this package lies beside
-it. Options are those of `Settings`, as ``--threads 2`` or ``--queue-limit 64``.
+it. Options are those of `Settings`, as ``--threads 2`` or ``--api-keys FILE``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 
 from lifecycle.core.errors import LifecycleError, UsageError, suggest
 from lifecycle.serve.process import run_server
-from lifecycle.serve.settings import ServedModel, Settings
+from lifecycle.serve.settings import VARIABLE, Settings
 
 MODELS = "models.json"
+_SEVERAL = ("allowed_hosts", "cors_origins")  # given once to each value
 
 
 def packed_settings(folder: Path, options: Sequence[str] = ()) -> Settings:
@@ -33,12 +34,12 @@ def packed_settings(folder: Path, options: Sequence[str] = ()) -> Settings:
     """
     if not (folder / MODELS).is_file():
         raise UsageError(f"{folder} is no packaged model: it has no {MODELS}")
-    models = tuple(
-        ServedModel(name=entry["name"], version=entry["version"], bundle=folder / entry["bundle"])
-        for entry in json.loads((folder / MODELS).read_bytes())
-    )
+    models = json.loads((folder / MODELS).read_bytes())
+    for entry in models:
+        entry["bundle"] = str(folder / entry["bundle"])
+    content = {"models": models, **_options(options)}
     try:
-        return Settings(models=models, **_options(options))
+        return Settings.from_environment({VARIABLE: json.dumps(content)})
     except TypeError as error:
         raise UsageError(f"an option has a value of another type: {error}") from None
 
@@ -68,9 +69,10 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
         if at + 1 == len(words):
             raise UsageError(f"option '{word}' has no value")
         try:
-            found[name] = json.loads(words[at + 1])
+            value = json.loads(words[at + 1])
         except ValueError:  # a text
-            found[name] = words[at + 1]
+            value = words[at + 1]
+        found[name] = [*found.get(name, ()), value] if name in _SEVERAL else value
     return found
 
 

@@ -10,7 +10,7 @@ from lifecycle.serve import rows
 from lifecycle.serve.body import Bodies, disconnected
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.images import LIMIT_PIXELS, load_decoders
+from lifecycle.serve.images import load_decoders
 from lifecycle.serve.pressure import Pressure
 from lifecycle.serve.uploads import check_media_type, decode_upload
 
@@ -27,21 +27,12 @@ class Predictions:
         plane: Finds and runs the model.
         bodies: Reads.
         pressure: Sheds.
-        image_limit_pixels: How many pixels an image may have.
     """
 
-    def __init__(
-        self,
-        plane: DataPlane,
-        bodies: Bodies,
-        pressure: Pressure,
-        *,
-        image_limit_pixels: int = LIMIT_PIXELS,
-    ) -> None:
+    def __init__(self, plane: DataPlane, bodies: Bodies, pressure: Pressure) -> None:
         self._plane = plane
         self._bodies = bodies
         self._pressure = pressure
-        self._image_limit_pixels = image_limit_pixels
         # One image at a time: that bounds the memory it takes, and leaves the network its cores.
         self._decoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
         self._decoder.submit(load_decoders)
@@ -66,7 +57,7 @@ class Predictions:
                 content_type,
                 endpoint.signature,
                 self._decoder,
-                limit_pixels=self._image_limit_pixels,
+                limit_pixels=self._bodies.limits.image_pixels,
             )
             endpoint = self._find(request)  # a version that came meanwhile has the same signature, or refuses
             outputs = await self._plane.run(endpoint, arrays, gone=lambda: disconnected(request.receive))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from lifecycle.core.errors import UsageError
+from lifecycle.serve.keys import read_keys
 from lifecycle.serve.settings import Settings
 
 
@@ -19,10 +20,17 @@ def run_server(settings: Settings) -> NoReturn:
     (MLflow, say) stays in memory. When a model cannot be served the exit code is 1 and stderr says why.
 
     Raises:
-        UsageError: the address cannot be listened on.
+        UsageError: the address cannot be listened on, or the API keys cannot be read.
     """
+    read_keys(settings.api_keys)
     models = tuple(replace(model, bundle=model.bundle.resolve()) for model in settings.models)
-    settings = replace(settings, models=models, port=free_port(settings.host, settings.port))
+    settings = replace(
+        settings,
+        models=models,
+        port=free_port(settings.host, settings.port),
+        workspace=settings.workspace and settings.workspace.resolve(),
+        api_keys=settings.api_keys and settings.api_keys.resolve(),
+    )
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-P", "-m", "lifecycle.serve.supervisor"]

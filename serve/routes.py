@@ -2,6 +2,7 @@
 
 ========================================  =======================================================
 ``GET /livez /readyz``                    probes
+``GET /metrics``                          what was counted, for Prometheus
 ``GET /``, ``/docs``, ``/docs.json``      pages to try the model and to read how it is asked
 ``POST /predict``                         rows, an array or images in, labels and probabilities out
 ``GET /v2``, ``/v2/health/live|ready``    Open Inference Protocol: server
@@ -32,16 +33,17 @@ from lifecycle.serve.codec import render_json
 from lifecycle.serve.compression import Compressed
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.errors import NotReadyError
+from lifecycle.serve.errors import NotReadyError, UnknownError
 from lifecycle.serve.guard import RequestId
 from lifecycle.serve.inference import Front, Inference
+from lifecycle.serve.leaving import Leaving
 from lifecycle.serve.predictions import Predictions
 from lifecycle.serve.pressure import Pressure
 from lifecycle.serve.reckoning import Reckoning
 from lifecycle.serve.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp
 
@@ -55,20 +57,39 @@ class Routes:
         plane: Answers what was read.
         limits: Of bodies.
         reckoning: Adds up the workers' statistics; by default of this one alone.
+        about: What else is known of a model, by its name; None where that is nothing.
+        leaving: Whether this worker was told to end.
+        metrics: Writes the page of metrics as an ``Accept`` header asks for it; and its media type.
     """
 
-    def __init__(self, plane: DataPlane, limits: BodyLimits, reckoning: Reckoning | None = None) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        limits: BodyLimits,
+        reckoning: Reckoning | None = None,
+        *,
+        about: Callable[[str], Mapping[str, object] | None] = lambda name: None,
+        leaving: Leaving | None = None,
+        metrics: Callable[[str], tuple[bytes, str]] | None = None,
+    ) -> None:
         self._plane = plane
         self._bodies = Bodies(limits)
         self._pressure = Pressure()
         self._reckoning = reckoning or Reckoning(plane)
         self._inference = Inference(plane, self._bodies, self._pressure)
+        self._about = about
+        self._leaving = leaving or Leaving()
+        self._metrics = metrics
         self._version = _server_version()
         self._people = Predictions(plane, self._bodies, self._pressure)
         self._site = Site(plane, version=self._version)
 
-    def app(self) -> ASGIApp:
-        """The ASGI application; it answers everything of type ``http``."""
+    def app(self, guard: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> ASGIApp:
+        """The ASGI application; it answers everything of type ``http``.
+
+        Args:
+            guard: Put before it; requests have an id by then.
+        """
         handlers = {
             LifecycleError: self._refused,
             HTTPException: self._no_route,
@@ -76,17 +97,19 @@ class Routes:
             Exception: self._failed,
         }
         # An exception handler is typed as taking any Exception, and these take the one they stand for.
-        app = Starlette(routes=self._table(), exception_handlers=handlers)  # type: ignore[arg-type]
+        app = Starlette(routes=self.table(), exception_handlers=handlers)  # type: ignore[arg-type]
         app.router.redirect_slashes = False
-        return RequestId(Compressed(Front(self._inference, app)))
+        return RequestId(guard(Compressed(Front(self._inference, app))))
 
-    def _table(self) -> list[Route]:
+    def table(self) -> list[Route]:
+        """Paths, methods and who answers."""
         model = "/v2/models/{name}"
         version = model + "/versions/{version}"
         return [
             Route("/livez", self.live),
             Route("/readyz", self.ready),
             *self._site.table(),
+            Route("/metrics", self.metrics),
             Route("/predict", self.predict, methods=["POST"]),
             Route("/v2", self.server),
             Route("/v2/", self.server),
@@ -105,6 +128,8 @@ class Routes:
 
     async def ready(self, request: Request) -> Response:
         """A model is open."""
+        if self._leaving.begun:
+            raise NotReadyError("this server is about to end")
         if not self._plane.models:
             raise NotReadyError("no model is open yet")
         return self._answer({"ready": True}, self._plane.only)
@@ -116,7 +141,9 @@ class Routes:
     async def model(self, request: Request) -> Response:
         """What the model takes and gives."""
         endpoint = self._find(request)
-        return self._answer(oip.model_metadata(endpoint), endpoint)
+        content = oip.model_metadata(endpoint)
+        following = self._about(endpoint.name)
+        return self._answer(content | ({"following": following} if following else {}), endpoint)
 
     async def model_ready(self, request: Request) -> Response:
         """This model, and this version where one is named, is open."""
@@ -137,6 +164,13 @@ class Routes:
         """Inference for people."""
         content, endpoint = await self._people.answer(request)
         return self._answer(content, endpoint)
+
+    async def metrics(self, request: Request) -> Response:
+        """What was counted, for Prometheus."""
+        if self._metrics is None:
+            raise UnknownError("nothing is counted here")
+        page, media_type = self._metrics(request.headers.get("accept", ""))
+        return Response(page, headers={"Content-Type": media_type})
 
     def _find(self, request: Request) -> Endpoint:
         return self._plane.find(request.path_params["name"], request.path_params.get("version"))

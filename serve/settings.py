@@ -63,6 +63,16 @@ class Settings:
             is refused at once.
         body_limit_bytes: Longest request body that is read.
         timeout_s: Seconds that a client may take to send a body.
+        image_limit_pixels: Largest image that is decoded.
+        poll_s: Mean seconds between two looks at an alias that is followed.
+        workspace: Whose registry is asked, unless ``MLFLOW_TRACKING_URI`` names one; None to search upwards.
+        drain_s: How long a server that was told to end still takes requests, while it says that it is not
+            ready: who sends them may take a moment to notice. Ctrl-C does not wait.
+        api_keys: File of the keys of which a request must bring one; None for those of the environment.
+        allowed_hosts: Names by which requests may call the server; none for the usual ones of `host`.
+        cors_origins: Origins whose pages may ask from a browser.
+        access_log: Write a line for each request.
+        tracing: Send spans to OpenTelemetry.
 
     Raises:
         UsageError: a value is not one of those.
@@ -79,6 +89,15 @@ class Settings:
     deadline_ms: float = 1000.0
     body_limit_bytes: int = 32 * 2**20
     timeout_s: float = 30.0
+    image_limit_pixels: int = 50_000_000
+    poll_s: float = 5.0
+    workspace: Path | None = None
+    drain_s: float = 1.0
+    api_keys: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    access_log: bool = False
+    tracing: bool = False
 
     def __post_init__(self) -> None:
         _check_models(self.models)
@@ -88,12 +107,18 @@ class Settings:
         for name in ("workers", "threads"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UsageError(f"{name}: expected a number of 1 or more, got {value}")
-        for name in ("batch_size", "queue_limit", "body_limit_bytes"):
+        for name in ("batch_size", "queue_limit", "body_limit_bytes", "image_limit_pixels"):
             if (value := getattr(self, name)) < 1:
                 raise UsageError(f"{name}: expected 1 or more, got {value}")
         if not 0 <= self.batch_deadline_ms < math.inf:
             raise UsageError(f"batch_deadline_ms: expected 0 or more, got {self.batch_deadline_ms}")
-        for name in ("deadline_ms", "timeout_s"):
+        if not 0 <= self.drain_s < math.inf:
+            raise UsageError(f"drain_s: expected 0 or more, got {self.drain_s}")
+        for host in self.allowed_hosts:
+            check_host_pattern(host)
+        for origin in self.cors_origins:
+            _check_origin(origin)
+        for name in ("deadline_ms", "timeout_s", "poll_s"):
             if not 0 < (value := getattr(self, name)) < math.inf:
                 raise UsageError(f"{name}: expected more than 0, got {value}")
 
@@ -127,7 +152,12 @@ class Settings:
         models = content.get("models")
         if not isinstance(models, list):
             raise UsageError(f"{VARIABLE}: expected a list for 'models', got {models!r}")
-        return cls(**content | {"models": tuple(_read_model(model) for model in models)})
+        read: dict[str, Any] = {"models": tuple(_read_model(model) for model in models)}
+        for name in ("workspace", "api_keys"):
+            read[name] = Path(content[name]) if content.get(name) else None
+        for name in ("allowed_hosts", "cors_origins"):
+            read[name] = tuple(content.get(name, ()))
+        return cls(**content | read)
 
 
 def _read_model(content: object) -> ServedModel:
@@ -166,3 +196,20 @@ def _check_host(host: str) -> None:
             f"host: expected an IP address, got {host!r}",
             hint="127.0.0.1 answers this machine alone, 0.0.0.0 every network.",
         ) from None
+
+
+def check_host_pattern(pattern: str) -> None:
+    """Raise `UsageError` unless it is a host name or address, one after ``*.``, or ``*``."""
+    if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9_.-]+|\[?[0-9A-Fa-f:.]+\]?", pattern):
+        raise UsageError(
+            f"allowed_hosts: expected a name such as models.example.com or *.example.com, got {pattern!r}",
+            hint="Without scheme, port and path.",
+        )
+
+
+def _check_origin(origin: str) -> None:
+    if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+        raise UsageError(
+            f"cors_origins: expected an origin such as https://app.example.com, got {origin!r}",
+            hint="Scheme, host and port as the browser's address line has them, without a path.",
+        )

@@ -1,8 +1,8 @@
 """What people look at: the page at ``/``, the API document and the page that shows it.
 
 Pages are files of this package, sent with a Content-Security-Policy under which a browser loads nothing
-from elsewhere and sends nothing elsewhere (https://www.w3.org/TR/CSP3/). They hold no secret, so they are
-sent without a key; ``/page/models.json`` and ``/docs.json``, which name the models, are not.
+from elsewhere and sends nothing elsewhere (https://www.w3.org/TR/CSP3/). They are the same on every server,
+so nobody has to bring a key for them; ``/page/models.json`` and ``/docs.json``, which name models, want one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from lifecycle.serve.openapi import document
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-PUBLIC = ("/", "/docs", "/page/")
+_FILES = (
+    *("about.js", "answer.js", "docs.js", "endpoint.js", "files.js", "main.js", "sheet.js"),
+    *("icon.svg", "style.css"),
+)
+STATIC = frozenset({"/", "/docs", *(f"/page/{name}" for name in _FILES)})
+"""Paths that are answered without a key."""
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -55,7 +60,8 @@ class Site:
         self._plane = plane
         self._version = version
         pages = files("lifecycle.serve").joinpath("page")
-        self._files = {entry.name: entry.read_bytes() for entry in pages.iterdir() if entry.is_file()}
+        names = ("index.html", "docs.html", *_FILES)
+        self._files = {name: pages.joinpath(name).read_bytes() for name in names}
 
     def table(self) -> list[Route]:
         """Paths and handlers."""
@@ -70,7 +76,7 @@ class Site:
     async def file(self, request: Request) -> Response:
         """A part of a page."""
         name = request.path_params["file"]
-        if name not in self._files or name.endswith(".html"):
+        if name not in _FILES:
             raise HTTPException(404)
         return self._send(name, request)
 

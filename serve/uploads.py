@@ -23,7 +23,7 @@ from lifecycle.core.errors import UsageError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.serve.codec import parse_json
 from lifecycle.serve.errors import MediaTypeError, RequestError
-from lifecycle.serve.images import LIMIT_PIXELS, decode_images
+from lifecycle.serve.images import decode_images
 from lifecycle.serve.npy import MAGIC, decode_npy
 from lifecycle.serve.rows import decode_rows
 
@@ -67,7 +67,7 @@ async def decode_upload(
     signature: Signature,
     executor: Executor,
     *,
-    limit_pixels: int = LIMIT_PIXELS,
+    limit_pixels: int,
 ) -> dict[str, Array]:
     """Inputs by name.
 

@@ -65,7 +65,7 @@ function show(whole, method, path, operation) {
   const parts = element("div", { className: "parts" });
   if (operation.description) parts.append(element("p", { text: operation.description }));
   for (const { name, in: place, description, required, schema } of operation.parameters ?? [])
-    parts.append(element("p", {}, element("code", { text: name }), ` in ${place}${required ? ", required" : ""}: ${description}; ${schema.enum.join(", ")}`));
+    parts.append(element("p", {}, element("code", { text: name }), ` in ${place}${required ? ", required" : ""}: ${description}${schema.enum ? `; ${schema.enum.join(", ")}` : ""}`));
   if (operation.requestBody) parts.append(...body(whole, operation.requestBody));
   parts.append(...answers(whole, operation.responses), element("h4", { text: "From a shell" }), code(command(method, path, operation)));
   details.append(parts);

@@ -18,7 +18,9 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
 
 
 def decode(signature: Signature, *files: bytes, **limits: Any) -> np.ndarray:
-    return decode_images(list(files), signature, **{"limit_bytes": 2**20, **limits})["image"]
+    return decode_images(
+        list(files), signature, **{"limit_bytes": 2**20, "limit_pixels": 50_000_000, **limits}
+    )["image"]
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi import checks
 
+from lifecycle.serve.body import BodyLimits
+from lifecycle.serve.dataplane import DataPlane
+from lifecycle.serve.routes import Routes
 from tests.serve.pictures import encoded
 from tests.serve.servers import Server
 from tests.serve.test_npy import saved
 
 # How the text of an error begins: with the place.
 FIELD = re.compile(
-    r"rows\b|'rows'|inputs?\b|'inputs'|outputs?\b|id\b|array\b|images\b|form\b|the body|Content-Type|no model|this server has"
+    r"rows\b|'rows'|inputs?\b|'inputs'|outputs?\b|id\b|array\b|images\b|form\b|the body|Content-Type|Inference-Header-Content-Length|X-Timeout-Us|no model|this server has"
 )
 PICTURE = encoded(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
 CHECKS = [
@@ -57,7 +60,16 @@ def test_it_is_a_valid_document_whose_schemas_are_valid(document: dict[str, Any]
     for operation in operations(document):
         for answer in operation["responses"].values():
             if "$ref" not in answer:
-                jsonschema.Draft202012Validator.check_schema(answer["content"]["application/json"]["schema"])
+                for content in answer["content"].values():
+                    jsonschema.Draft202012Validator.check_schema(content["schema"])
+
+
+def test_every_route_is_in_it(document: dict[str, Any]) -> None:
+    pages = {"/", "/docs", "/page/models.json", "/page/{file}", "/v2/"}
+    for route in Routes(DataPlane(), BodyLimits(body_bytes=1, timeout_s=1)).table():
+        path = route.path.replace("{name}", "digits").replace("{version}", "1")
+        methods = {method.lower() for method in route.methods or {"POST"}} - {"head"}
+        assert path in pages or set(document["paths"][path]) == methods, path
 
 
 def test_every_example_works_and_fits_its_schema(document: dict[str, Any], several: Server) -> None:

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from lifecycle.core.artifact import Artifact
+from lifecycle.serve.settings import ServedModel, Settings
 from tests.serve.bundles import LABELS, expected_logits, softmax
 from tests.serve.pictures import encoded
-from tests.serve.servers import Server
+from tests.serve.servers import Server, started
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -208,6 +210,33 @@ def test_the_browser_keeps_scripts_in_and_requests_at_home(page: Page, several: 
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran = 1\">')")
     page.wait_for_timeout(100)
     assert page.evaluate("window.ran") is None
+
+
+def test_a_key_is_asked_for_and_kept_in_the_tab(browser: Browser, digits: Artifact, tmp_path: Path) -> None:
+    key = "a-key-of-the-tests"
+    served = ServedModel(name="digits", version="1", bundle=digits.path)
+    settings = Settings(models=(served,), port=0, workers=1, threads=1)
+    with started(settings, tmp_path / "server", LIFECYCLE_API_KEYS=key) as server:
+        page = browser.new_page(base_url=server.url())
+        page.goto("/")
+        expect(page.locator("#key")).to_be_visible()
+        assert page.evaluate("document.activeElement.id") == "key-text"
+        expect(page.locator("#work")).to_be_hidden()
+        page.keyboard.type("wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator("#key-problem")).to_have_text(
+            re.compile("^the API key is not one of this server's")
+        )
+        page.fill("#key-text", key)
+        page.keyboard.press("Enter")
+        expect(page.locator("#work")).to_be_visible()
+        draw(page)
+        assert len(bars(page)) == 10
+        page.reload()
+        expect(page.locator("#work")).to_be_visible()
+        page.goto("/docs")
+        expect(page.locator("#predict")).to_be_visible()
+        page.close()
 
 
 def test_the_document_is_shown_whole(browser: Browser, several: Server) -> None:

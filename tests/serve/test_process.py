@@ -30,7 +30,7 @@ def test_a_signal_ends_it_once_accepted_requests_are_answered(
     """The handler waits for the body when the signal comes; the body follows."""
     body = b'{"rows": [' + str([0] * 64).encode() + b"]}"
     head = (
-        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
     )
     with started(settings(digits.path), tmp_path / "server") as server:
