@@ -6,9 +6,12 @@ it. Options are those of `Settings`, as ``--threads 2`` or ``--api-keys FILE``.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any
 from lifecycle.core.errors import LifecycleError, UsageError, suggest
 from lifecycle.serve.process import run_server
 from lifecycle.serve.settings import VARIABLE, Settings
+from lifecycle.serve.worker import HOME
 
 MODELS = "models.json"
 _SEVERAL = ("allowed_hosts", "cors_origins")  # given once to each value
@@ -44,6 +48,19 @@ def packed_settings(folder: Path, options: Sequence[str] = ()) -> Settings:
         raise UsageError(f"an option has a value of another type: {error}") from None
 
 
+def prepare(folder: Path) -> None:
+    """Make the environment what `lifecycle.serve.supervisor` makes it, where BentoML itself is in charge.
+
+    Done by the process that starts the workers, which inherit it; what the user set stays.
+    """
+    for name, value in packed_settings(folder).to_environment().items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if HOME not in os.environ:
+        os.environ[HOME] = tempfile.mkdtemp(prefix="lifecycle-serve-")
+        atexit.register(_remove, os.environ[HOME], os.getpid())
+
+
 def main(words: Sequence[str]) -> int:
     """Become the server of the folder that this package lies in; returns only the exit code of a failure."""
     folder = Path(__file__).resolve().parents[2]
@@ -55,6 +72,11 @@ def main(words: Sequence[str]) -> int:
     except LifecycleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _remove(home: str, pid: int) -> None:
+    if os.getpid() == pid:  # not in what was forked
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _options(words: Sequence[str]) -> dict[str, Any]:
