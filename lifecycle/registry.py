@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+CARD = "card.md"  # beside what was fetched
 LEDGER_SUFFIX = ".ledger"  # of the registered model that holds the promotions of another
 DIGEST, EVALUATION, GATES, RUN = (
     "lifecycle.digest",
@@ -45,12 +46,14 @@ class Version:
         number: Counts from 1.
         source: Where MLflow keeps its files.
         tags: Digests, gates and measured facts.
+        description: Its model card, Markdown; empty when it has none.
     """
 
     name: str
     number: int
     source: str
     tags: Mapping[str, str]
+    description: str = ""
 
     @property
     def digest(self) -> str:
@@ -143,7 +146,9 @@ def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifac
     into = folder / f"{version.digest[:32]}-{version.tags.get(EVALUATION, '')[:32]}"
     if into.is_dir():
         try:
-            return _verified(into, version)
+            found = _verified(into, version)
+            _write_card(into, version)
+            return found
         except ArtifactError:
             shutil.rmtree(into)  # damaged here; the registry's own copy may be whole
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +160,18 @@ def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifac
         except OSError:
             if not into.is_dir():  # else another process was faster
                 raise
+    _write_card(into, version)
     return _verified(into, version)
+
+
+def _write_card(folder: Path, version: Version) -> None:
+    """The card beside what was fetched, as it reads now: people may have edited it in the registry."""
+    path = folder / CARD
+    if path.is_file() and path.read_text() == version.description:
+        return
+    aside = path.with_name(f".{CARD}.{os.getpid()}")
+    aside.write_text(version.description)
+    aside.rename(path)
 
 
 def _download(client: MlflowClient, version: Version, into: Path) -> None:
@@ -189,7 +205,11 @@ def gates_of(version: Version) -> dict[str, dict[str, float]]:
 def version_of(found: ModelVersion) -> Version:
     """MLflow's version as ours; its number is text from a server and a number from SQLite."""
     return Version(
-        name=found.name, number=int(found.version), source=found.source or "", tags=dict(found.tags)
+        name=found.name,
+        number=int(found.version),
+        source=found.source or "",
+        tags=dict(found.tags),
+        description=found.description or "",
     )
 
 

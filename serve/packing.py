@@ -31,6 +31,7 @@ import yaml
 from lifecycle.core.artifact import Artifact, open_artifact
 from lifecycle.core.canonical import JSON, canonical_json, readable_json, sha256, sha256_file
 from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.registry import CARD
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import open_endpoint
 from lifecycle.serve.measured import EVALUATION
@@ -134,6 +135,8 @@ def _write_context(
         shutil.copytree(bundle.path, context / folder / "bundle")
         if (bundle.path.parent / EVALUATION).is_dir():
             shutil.copytree(bundle.path.parent / EVALUATION, context / folder / EVALUATION)
+        if (bundle.path.parent / CARD).is_file():
+            shutil.copy(bundle.path.parent / CARD, context / folder / CARD)
         entries.append({"name": model.name, "version": model.version, "bundle": str(folder / "bundle")})
     (context / MODELS).write_bytes(readable_json(entries))
     for name in ("service.py", "README.md"):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _FILES = (
-    *("about.js", "answer.js", "docs.js", "endpoint.js", "files.js", "main.js", "sheet.js"),
+    *("about.js", "answer.js", "docs.js", "endpoint.js", "files.js", "main.js", "markdown.js", "sheet.js"),
     *("icon.svg", "style.css"),
 )
 STATIC = frozenset({"/", "/docs", *(f"/page/{name}" for name in _FILES)})

@@ -1,4 +1,6 @@
-// What the model is: name, version, digest, and what was measured on it.
+// What the model is: name, version, digest, what was measured on it, and its card.
+
+import { fromMarkdown } from "./markdown.js";
 
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -80,4 +82,6 @@ export function showAbout(model) {
   document.getElementById("copied").textContent = "";
   document.getElementById("facts").replaceChildren(...entries(figures(model)));
   document.getElementById("details").replaceChildren(...entries(details(model)));
+  document.getElementById("card").hidden = !model.measured.card;
+  document.getElementById("card-text").replaceChildren(...fromMarkdown(model.measured.card ?? ""));
 }

@@ -47,10 +47,23 @@ def bundle_path(tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
+CARD = """# Logarithm
+
+It takes \\`numbers\\`, **positive** ones.
+
+| axis | size |
+|---|---|
+| batch | any \\| `1` |
+
+- <script>window.ran = 1</script>
+"""
+
+
 @pytest.fixture(scope="session")
 def several(digits: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It serves images with labels, pairs of numbers, sequences of varying length, and two inputs at once."""
     folder = tmp_path_factory.mktemp("several")
+    (folder / "card.md").write_text(CARD)
     bundles = {
         "digits": digits,
         "logarithm": log_bundle(folder / "log"),

@@ -173,6 +173,19 @@ def test_each_model_gets_the_input_that_suits_it(page: Page) -> None:
     expect(page.locator("#time")).to_have_text(re.compile("sum version 1$"))
 
 
+def test_what_the_registry_says_of_a_model_is_shown_as_text(page: Page) -> None:
+    expect(page.locator("#card")).to_be_hidden()
+    page.select_option("#models", "logarithm")
+    page.click("#card summary")
+    card = page.locator("#card-text")
+    expect(card.locator("h3")).to_have_text("Logarithm")
+    expect(card.locator("p")).to_have_text("It takes `numbers`, positive ones.")
+    expect(card.locator("strong")).to_have_text("positive")
+    assert card.locator("th, td").all_inner_texts() == ["axis", "size", "batch", "any | 1"]
+    expect(card.locator("li")).to_have_text("<script>window.ran = 1</script>")
+    assert page.evaluate("window.ran") is None
+
+
 @pytest.mark.parametrize("path", ["/#digits", "/docs"])
 def test_nothing_is_wider_than_a_phone(browser: Browser, several: Server, path: str) -> None:
     page = browser.new_page(
