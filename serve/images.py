@@ -27,10 +27,22 @@ from lifecycle.serve.rows import single_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from PIL.Image import Transpose
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+_QUARTER_TURNS = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 LONGEST_SIDE = 1024
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# What undoes each orientation, in Pillow's words; it turns against the clock.
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,23 +162,28 @@ def decode_images(
 
 def load_decoders() -> None:
     """Import what the commonest formats take, so that the first image does not wait for it."""
-    from PIL import Image, ImageOps  # noqa: F401
+    from PIL import Image
 
     Image.preinit()
 
 
 def _decode(content: bytes, into: ImageInput, where: str, limit_bytes: int, limit_pixels: int) -> Array:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     image = _open(content, where, limit_pixels)
     try:
-        own = (image.height, image.width)
-        height, width = into.target(*(own[::-1] if _lies(image) else own))
+        turn = _turn(image)
+        lies = turn is not None and turn.name in _QUARTER_TURNS
+        own = (image.width, image.height) if lies else (image.height, image.width)
+        height, width = into.target(*own)
         _check_memory(into, height, width, limit_bytes, where)
         if image.format == "JPEG":  # decoded at a half, a quarter or an eighth where that is still enough
             image.draft(image.mode, (2 * max(height, width), 2 * max(height, width)))
-        flat = _flat(ImageOps.exif_transpose(image), into.channels)
-        pixels = np.asarray(flat.resize((width, height), Image.Resampling.BILINEAR))
+        # Made small before all else: a large image in memory twice is what a server cannot afford.
+        size = (height, width) if lies else (width, height)
+        small = _continuous(image).resize(size, Image.Resampling.BILINEAR)
+        upright = small if turn is None else small.transpose(turn)
+        pixels = np.asarray(_flat(upright, into.channels))
     except UsageError:
         raise
     except Exception as error:  # decoders raise whatever they meet in a damaged file
@@ -193,11 +210,13 @@ def _open(content: bytes, where: str, limit_pixels: int) -> Picture:
     return image
 
 
-def _lies(image: Picture) -> bool:
-    """Whether the camera was held so that rows are columns (EXIF's orientation)."""
+def _turn(image: Picture) -> Transpose | None:
+    """What makes it stand as the camera was held, by EXIF's orientation (EXIF 2.32, tag 274)."""
     from PIL.ExifTags import Base
+    from PIL.Image import Transpose
 
-    return image.getexif().get(Base.Orientation) in (5, 6, 7, 8)
+    orientation = image.getexif().get(Base.Orientation, 1)
+    return Transpose[_TURNS[orientation]] if orientation in _TURNS else None
 
 
 def _too_large(limit_pixels: int) -> str:
@@ -213,15 +232,25 @@ def _check_memory(into: ImageInput, height: int, width: int, limit_bytes: int, w
         )
 
 
-def _flat(image: Picture, channels: int) -> Picture:
-    """In the mode of that many channels, 8 bits each."""
+def _continuous(image: Picture) -> Picture:
+    """In a mode whose pixels can be averaged: grey, RGB or RGBA of 8 bits."""
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data and channels != 4:
-        opaque = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(opaque, image.convert("RGBA"))
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    return image.convert("RGB")
+
+
+def _flat(image: Picture, channels: int) -> Picture:
+    """In the mode of that many channels."""
+    from PIL import Image
+
+    if image.mode == "RGBA" and channels != 4:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(_MODES[channels])
 
 

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import struct
 import zlib
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lifecycle.core.errors import UsageError
 from lifecycle.core.signature import Signature
@@ -82,12 +83,37 @@ def test_larger_images_are_averaged_whatever_their_format(format: str) -> None:
     np.testing.assert_allclose(sample.astype(float)[1:-1, 1:-1], GREY[1:-1, 1:-1], atol=6)
 
 
-def test_a_camera_that_was_turned_is_turned_back() -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_camera_that_was_turned_is_turned_back(orientation: int) -> None:
+    """As Pillow itself does it, at the image's own size and made smaller."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn
-    turned = np.rot90(np.kron(GREY, np.ones((4, 2), np.uint8)))
-    sample = decode(takes("batch", "h", "w", dtype="uint8"), encoded(turned, "PNG", exif=exif))[0]
-    np.testing.assert_array_equal(sample, np.kron(GREY, np.ones((4, 2), np.uint8)))
+    exif[0x0112] = orientation
+    picture = Image.fromarray(np.kron(GREY, np.ones((4, 2), np.uint8)))
+    content = encoded(picture, "PNG", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(BytesIO(content)))
+    own = decode(takes("batch", "h", "w", dtype="uint8"), content)[0]
+    np.testing.assert_array_equal(own, np.asarray(upright))
+    small = decode(takes("batch", 4, 6, dtype="uint8"), content)[0]
+    expected = np.asarray(upright.resize((6, 4), Image.Resampling.BILINEAR)).astype(int)
+    np.testing.assert_allclose(small, expected, atol=1)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_every_mode_is_averaged(mode: str) -> None:
+    """Of an even chequerboard nothing but its mean is left."""
+    board = Image.fromarray(np.indices((64, 64)).sum(axis=0).astype(np.uint8) % 2 * 255)
+    picture = (
+        board.convert("I").point(lambda v: v * 257).convert("I;16") if mode == "I;16" else board.convert(mode)
+    )
+    content = encoded(
+        picture, "JPEG" if mode == "CMYK" else "PNG", **({"quality": 100} if mode == "CMYK" else {})
+    )
+    assert (
+        np.abs(
+            decode(takes("batch", 1, 8, 8, dtype="uint8"), content).astype(int)[:, :, 1:-1, 1:-1] - 127
+        ).max()
+        <= 3
+    )
 
 
 def test_sizes_that_vary_are_the_images_own_within_limits() -> None:
