@@ -2,9 +2,10 @@
 
 The rule by which pixels become values is one, and follows from the signature alone:
 
-- **Size**: resized to the declared height and width without keeping the proportions, by a triangle filter
-  that averages when it makes smaller (Pillow's ``BILINEAR``). A dynamic axis takes the image's own size, made
-  smaller in proportion where it is over the axis' limits, or over `LONGEST_SIDE` where it has none.
+- **Size**: resized to the declared height and width without keeping the proportions; made smaller by the mean
+  over the area that becomes a pixel, larger by linear interpolation (Pillow's ``BOX`` and ``BILINEAR``). A
+  dynamic axis takes the image's own size, made smaller in proportion where it is over the axis' limits, or
+  over `LONGEST_SIDE` where it has none.
 - **Channels**: 1 is grey (ITU-R 601-2), 3 is red, green, blue, 4 adds opacity. Elsewhere what is transparent
   lies on white, as browsers show it.
 - **Values**: black to white becomes least to greatest of the input's range, linearly, rounded for integers.
@@ -181,7 +182,9 @@ def _decode(content: bytes, into: ImageInput, where: str, limit_bytes: int, limi
             image.draft(image.mode, (2 * max(height, width), 2 * max(height, width)))
         # Made small before all else: a large image in memory twice is what a server cannot afford.
         size = (height, width) if lies else (width, height)
-        small = _continuous(image).resize(size, Image.Resampling.BILINEAR)
+        shrinks = size[0] <= image.width and size[1] <= image.height
+        resampling = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+        small = _continuous(image).resize(size, resampling)
         upright = small if turn is None else small.transpose(turn)
         pixels = np.asarray(_flat(upright, into.channels))
     except UsageError:
@@ -240,9 +243,9 @@ def _continuous(image: Picture) -> Picture:
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         return image.convert("RGBA")
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    return image.convert("RGB")
+    if image.mode in ("L", "RGB"):  # else Pillow would copy it
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _flat(image: Picture, channels: int) -> Picture:

@@ -78,7 +78,12 @@ function jsonLabel({ rows, inputs }) {
   return `Rows of shape [${shape.slice(1).join(", ")}], ${dtype}.`;
 }
 
-const tabsOf = ({ image, rows }) => (image ? ["draw", "file", "json"] : rows ? ["json", "file"] : ["json"]);
+/** The best way first; JSON is none where an example would be longer than anybody reads. */
+function tabsOf({ image, rows, example }) {
+  const json = example || !rows ? ["json"] : [];
+  if (image) return ["draw", "file", ...json];
+  return rows ? [...json, "file"] : json;
+}
 
 // --- ways to give an input ---
 
