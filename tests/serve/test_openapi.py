@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi import checks
 
@@ -97,17 +97,23 @@ def test_the_server_keeps_to_the_document(several: Server, mode: schemathesis.Ge
     with requests.Session() as session:
         for found in schema.get_all_operations():
             operation = found.ok()
+            if operation.body and "/versions/" in operation.path:
+                continue  # the same handler as without a version
             if mode is schemathesis.GenerationMode.NEGATIVE and not operation.body:
                 continue  # nothing to get wrong
 
             @settings(
-                max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+                max_examples=8,
+                deadline=None,
+                derandomize=True,
+                phases=[Phase.explicit, Phase.generate],  # the first failure will do
+                suppress_health_check=list(HealthCheck),
             )
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: schemathesis.Case) -> None:
                 response = case.call_and_validate(base_url=several.url(), session=session, checks=CHECKS)
                 answered[response.status_code] += 1
-                if 400 <= response.status_code < 500 and response.content:
+                if response.status_code in (400, 404, 413, 415, 422):  # 429 is a matter of the moment
                     assert FIELD.match(response.json()["error"]), response.text
 
             ask()
