@@ -13,7 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from lifecycle.promotion import promote, propose
 from lifecycle.registry import fetch
 from lifecycle.serve.settings import ServedModel, Settings
 from lifecycle.tracking import connect
@@ -232,3 +234,21 @@ def test_no_worker_loads_mlflow(server: Server) -> None:
         if "-m" in one.cmdline()
     }
     assert sorted(loaded.values()) == [False, False, True]
+
+
+def test_a_rollback_moves_the_endpoint_back(server: Server, marked: Marked, workspace: Workspace) -> None:
+    """By the command, within a look or two, while it is asked without a pause."""
+    marked.client.delete_registered_model_alias(marked.name, "champion")
+    for number in ("1", "2"):
+        promotion = propose(marked.client, f"models:/marked/{number}", workspace.served)
+        promote(marked.client, promotion, force=True, reason="a test of serving")
+    served(server, "2")
+    answered = 'lifecycle_registry_looks_total{model="marked",outcome="answered"}'
+    with Load(server.url(), "marked", marked.marks, clients=2, pause_s=0.01) as load:
+        arguments = ["rollback", "marked", "--workspace", str(workspace.path), "--json"]
+        assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
+        looks = counted(server, answered)
+        served(server, "1")
+        assert counted(server, answered) - looks <= 3
+    assert load.failures == []
+    assert set(load.answers) == {"200", "version 1", "version 2"}
