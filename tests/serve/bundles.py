@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from lifecycle.core.artifact import Artifact, Draft
-from lifecycle.core.canonical import readable_json
+from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.signature import Array, Signature, TensorSpec
 
 Floats = npt.NDArray[np.float32]
@@ -93,7 +93,11 @@ def sum_bundle(into: Path) -> Artifact:
 
 
 def bundle(
-    into: Path, nodes: list[onnx.NodeProto], signature: Signature, constants: dict[str, Array]
+    into: Path,
+    nodes: list[onnx.NodeProto],
+    signature: Signature,
+    constants: dict[str, Array],
+    parity: JSON | None = None,
 ) -> Artifact:
     """Write a graph and its signature, and seal them."""
     graph = helper.make_graph(
@@ -108,7 +112,7 @@ def bundle(
     with Draft(into) as draft:
         (draft.path / "model.onnx").write_bytes(model.SerializeToString())
         (draft.path / "signature.json").write_bytes(readable_json(signature.to_json()))
-        (draft.path / "parity.json").write_bytes(readable_json({}))
+        (draft.path / "parity.json").write_bytes(readable_json(parity or {}))
         return draft.seal("bundle")
 
 
