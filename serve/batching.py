@@ -9,6 +9,7 @@ and so is what arrived while the batch before it was computed.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,7 @@ from lifecycle.serve.statistics import Statistics
 
 QUICK_S = 0.001
 _COMPANY_SHARE = 0.1
+_LOOK_EVERY = 4
 
 Gone = Callable[[], Awaitable[object]]
 
@@ -109,6 +111,7 @@ class Batcher:
         self._running_until = 0.0
         self._timer: asyncio.Handle | None = None
         self._alone_this_turn = False
+        self._runs_at_once = 0
         self._crowded = False
         self._closed = False
         self._empty = asyncio.Event()
@@ -152,7 +155,9 @@ class Batcher:
         waiting = len(self._queue)
         runs = -(-self._queued_samples // self.batch_size) if self._joinable else waiting
         wait = self._cost.expected(self._queued_samples, runs) if waiting else 0.0
-        return wait + (max(0.0, self._running_until - perf_counter()) if self._running else 0.0)
+        if self._running:
+            wait += max(0.0, self._running_until - perf_counter())
+        return wait if wait < math.inf else 0.0  # what was never seen is let in
 
     async def drain(self) -> None:
         """Wait until everything that was accepted is answered."""
@@ -171,9 +176,7 @@ class Batcher:
 
     def _may_run_at_once(self, size: int) -> bool:
         """Nothing is computed or waits, it is quick, and no other request came in this turn of the loop."""
-        if self._queue or self._running or not self._quick(size):
-            return False
-        if self._crowded:
+        if self._queue or self._running or self._crowded or not self._quick(size):
             return False
         if self._alone_this_turn:  # from now on, what comes in one turn is collected
             self._crowded = self._joinable
@@ -186,11 +189,13 @@ class Batcher:
         self._alone_this_turn = False
 
     def _quick(self, samples: int) -> bool:
-        return self._cost.known and self._cost.expected(samples) <= QUICK_S
+        return self._cost.expected(samples) <= QUICK_S
 
     def _run_at_once(self, arrays: Mapping[str, Array], size: int, arrived: float) -> Outputs:
         batch = compute(self._model, (arrays,), (size,))
-        self._cost.observe(size, batch.infer_s)
+        self._runs_at_once += 1
+        if not self._runs_at_once % _LOOK_EVERY:
+            self._cost.observe(size, batch.infer_s)
         self.statistics.computed(batch)
         self._listener.computed(batch, (0.0,))
         answer = batch.answers[0]

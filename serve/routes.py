@@ -74,7 +74,7 @@ class Routes:
         # An exception handler is typed as taking any Exception, and these take the one they stand for.
         app = Starlette(routes=self._table(), exception_handlers=handlers)  # type: ignore[arg-type]
         app.router.redirect_slashes = False
-        return RequestId(Compressed(Front(self._inference, app)))
+        return Front(self._inference, RequestId(Compressed(app)))
 
     def _table(self) -> list[Route]:
         model = "/v2/models/{name}"
