@@ -10,7 +10,8 @@ from lifecycle.core.artifact import open_artifact
 from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import Model, open_model
-from lifecycle.serve.batching import Batcher, Batching, Listener
+from lifecycle.serve.batching import Batcher, Batching
+from lifecycle.serve.listener import Listener
 from lifecycle.serve.oip import Decoder
 from lifecycle.serve.probe import probe
 
