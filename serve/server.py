@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.serve.access_log import AccessLog
-from lifecycle.serve.batching import Batching, Listener
+from lifecycle.serve.batching import Batching
 from lifecycle.serve.body import BodyLimits
 from lifecycle.serve.cells import Cells
 from lifecycle.serve.cors import allow_origins
@@ -24,6 +24,7 @@ from lifecycle.serve.gate import Gate
 from lifecycle.serve.hosts import Hosts
 from lifecycle.serve.keys import read_keys
 from lifecycle.serve.leaving import Leaving
+from lifecycle.serve.listener import Listener
 from lifecycle.serve.meter import MeteredModel
 from lifecycle.serve.metrics import CELLS, Metrics
 from lifecycle.serve.observed import Observed

@@ -82,6 +82,20 @@ def identity_bundle(into: Path, dtype: str) -> Artifact:
     return bundle(into, [helper.make_node("Identity", ["x"], ["y"])], signature, {})
 
 
+def mixing_bundle(into: Path) -> Artifact:
+    """Pairs less the mean over the batch, (batch, 2): what a request gets depends on its company."""
+    pair = ("batch", 2)
+    signature = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=pair),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=pair),),
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    return bundle(into, nodes, signature, {"axes": np.array([0])})
+
+
 def sum_bundle(into: Path) -> Artifact:
     """Two inputs, one output."""
     pair = ("batch", 2)
