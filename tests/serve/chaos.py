@@ -40,6 +40,8 @@ from tests.serve.load import Load
 from tests.serve.marked import Marked
 from tests.serve.servers import Server, started
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 def moves(folder: Path, times: int = 50) -> None:
     """The alias moves under load: no failed answer, none of another version than it names."""
@@ -277,14 +279,14 @@ async def offer(url: str, body: bytes, *, rate: float, seconds: float) -> tuple[
     """So many requests a second, whether the ones before were answered or not; statuses, and seconds of 200."""
     answers: Counter[str] = Counter()
     latencies: list[float] = []
-    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    idle: list[Connection] = []
     address = httpx.URL(url)
     request = _request(body)
 
     async def one() -> None:
         began = time.perf_counter()
         try:
-            connection = idle.pop() if idle else await asyncio.open_connection(address.host, address.port)
+            connection = await _connected(idle, address)
             connection[1].write(request)
             status = await asyncio.wait_for(_answer(connection[0]), 30)
         except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -307,6 +309,15 @@ async def offer(url: str, body: bytes, *, rate: float, seconds: float) -> tuple[
     for _, writer in idle:
         writer.close()
     return answers, latencies
+
+
+async def _connected(idle: list[Connection], address: httpx.URL) -> Connection:
+    """One that is idle and that the server has not closed meanwhile, or a new one."""
+    while idle:
+        connection = idle.pop()
+        if not connection[0].at_eof():
+            return connection
+    return await asyncio.open_connection(address.host, address.port)
 
 
 async def _answer(reader: asyncio.StreamReader) -> str:
