@@ -249,9 +249,15 @@ class Batcher:
             self._rest()
             return
         loop = asyncio.get_running_loop()
+        try:
+            done = self._thread.submit(compute, self._model, arrays, sizes)
+        except RuntimeError as error:  # there is no thread to be had
+            for waiting in batch:
+                waiting.future.set_exception(error)
+            self._rest()
+            return
         self._running = batch
         self._running_until = perf_counter() + self.cost.expected(samples)
-        done = self._thread.submit(compute, self._model, arrays, sizes)
         done.add_done_callback(lambda done: loop.call_soon_threadsafe(self._ran, done))
 
     def _ran(self, done: Future[Computed]) -> None:

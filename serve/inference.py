@@ -42,6 +42,8 @@ PREFIX, SUFFIX = "/v2/models/", "/infer"
 ROUTE = PREFIX + "{name}" + SUFFIX
 VERSION_ROUTE = PREFIX + "{name}/versions/{version}" + SUFFIX
 TIMEOUT = "X-Timeout-Us"
+# The second is what clients say that say nothing; without the header that divides it, a body is JSON.
+_READ = (b"application/json", b"application/octet-stream")
 _BINARY_TYPE = (b"content-type", b"application/octet-stream")
 _HEADER = HEADER.lower().encode()
 _TIMEOUT = TIMEOUT.lower().encode()
@@ -176,7 +178,7 @@ def _json_size(headers: Mapping[bytes, bytes]) -> int | None:
             raise UsageError(f"{HEADER}: expected a number of bytes, got {stated[:40].decode('latin-1')!r}")
         return int(stated)
     media_type = headers.get(b"content-type", b"application/json")
-    if media_type != b"application/json":
+    if media_type not in _READ:
         check_json(media_type.decode("latin-1"))
     return None
 
