@@ -34,9 +34,10 @@ bench: $(BENCH) ## Run the benchmarks and print their figures
 		echo "==> $$script"; $(BIN)/python "$$script"; \
 	done
 
-chaos: $(DEV) ## Kill training at 100 random instants and compare; let eight promote at once, 50 times
+chaos: $(DEV) ## Kill training at 100 random instants; let eight promote at once, 50 times; vex the endpoint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.train.chaos --kills 100
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.serve.chaos
 
 setup: $(DEV) ## Make .venv with everything that the other targets need
 

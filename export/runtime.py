@@ -67,7 +67,10 @@ class Model:
             UsageError: `arrays` are not what the signature declares; says what was expected.
             LifecycleError: the file cannot compute them all the same.
         """
-        arrays = self.check(arrays)
+        return self.compute(self.check(arrays))
+
+    def compute(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The same for arrays that `check` gave back; raises `LifecycleError` as `run` does."""
         try:
             return dict(zip(self._names, self.runner(arrays), strict=True))
         except Exception as error:

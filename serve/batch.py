@@ -103,7 +103,7 @@ def compute(model: Model, arrays: Sequence[Mapping[str, Array]], sizes: Sequence
     try:
         joined = {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}
         ready = perf_counter()
-        outputs = model.run(joined)
+        outputs = model.compute(joined)
         done = perf_counter()
         answers = list(split(outputs, sizes))
     except Exception:  # whose fault it is, each alone will show
@@ -137,6 +137,6 @@ def split(outputs: Mapping[str, Array], sizes: Sequence[int]) -> list[Outputs]:
 
 def _alone(model: Model, arrays: Mapping[str, Array]) -> Outputs | Exception:
     try:
-        return model.run(arrays)
+        return model.compute(arrays)
     except Exception as error:  # told to the one that it belongs to
         return error

@@ -9,12 +9,12 @@ and so is what arrived while the batch before it was computed.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol, cast
+from typing import cast
 
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.signature import Array
@@ -22,10 +22,13 @@ from lifecycle.export.runtime import Model
 from lifecycle.serve.batch import Computed, Outputs, Waiting, compute
 from lifecycle.serve.cost import Cost
 from lifecycle.serve.errors import GoneError, ModelFailedError, NotReadyError, OverloadedError
+from lifecycle.serve.listener import Listener, Silence
+from lifecycle.serve.queue import Queue
 from lifecycle.serve.statistics import Statistics
 
 QUICK_S = 0.001
 _COMPANY_SHARE = 0.1
+_LOOK_EVERY = 4
 
 Gone = Callable[[], Awaitable[object]]
 
@@ -48,32 +51,13 @@ class Batching:
     deadline_s: float = 1.0
 
 
-class Listener(Protocol):
-    """Is told what happens, on the event loop; takes microseconds and raises nothing."""
-
-    def computed(self, batch: Computed, queue_s: Sequence[float]) -> None:
-        """A batch was computed whose requests had waited so long."""
-
-    def refused(self) -> None:
-        """A request was not taken in."""
-
-
-class Silence:
-    """Nobody listens."""
-
-    def computed(self, batch: Computed, queue_s: Sequence[float]) -> None:
-        """Nothing."""
-
-    def refused(self) -> None:
-        """Nothing."""
-
-
 class Batcher:
     """The queue of one model. Everything but the network's run happens on one event loop.
 
     Attributes:
         statistics: What was done so far.
         deadline_s: How long a request may wait for its turn.
+        cost: What is known of how long it takes.
         batch_size: Samples that are computed together at most, 1 where requests cannot be put together.
 
     Args:
@@ -101,14 +85,14 @@ class Batcher:
         self._joinable = joinable
         self._listener: Listener = listener or Silence()
         self._names = tuple(spec.name for spec in model.signature.inputs)
-        self._cost = cost or Cost()
-        self._queue: deque[Waiting] = deque()
-        self._queued_samples = 0
+        self.cost = cost or Cost()
+        self._queue = Queue(self.statistics.failed)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
         self._running: list[Waiting] = []
         self._running_until = 0.0
         self._timer: asyncio.Handle | None = None
         self._alone_this_turn = False
+        self._runs_at_once = 0
         self._crowded = False
         self._closed = False
         self._empty = asyncio.Event()
@@ -150,9 +134,11 @@ class Batcher:
     def expected_wait(self) -> float:
         """Seconds until a request that came now would have its turn."""
         waiting = len(self._queue)
-        runs = -(-self._queued_samples // self.batch_size) if self._joinable else waiting
-        wait = self._cost.expected(self._queued_samples, runs) if waiting else 0.0
-        return wait + (max(0.0, self._running_until - perf_counter()) if self._running else 0.0)
+        runs = -(-self._queue.samples // self.batch_size) if self._joinable else waiting
+        wait = self.cost.expected(self._queue.samples, runs) if waiting else 0.0
+        if self._running:
+            wait += max(0.0, self._running_until - perf_counter())
+        return wait if wait < math.inf else 0.0  # what was never seen is let in
 
     async def drain(self) -> None:
         """Wait until everything that was accepted is answered."""
@@ -162,18 +148,14 @@ class Batcher:
         """Take nothing more in, and end the thread; what still waits is told so."""
         self._closed = True
         self._empty.set()
-        for waiting in self._queue:
-            if not waiting.future.done():
-                waiting.future.set_exception(NotReadyError("the server is stopping; try again"))
+        self._queue.clear()
         self._thread.shutdown(wait=True)
 
     # -- one request -----------------------------------------------------------------------------------
 
     def _may_run_at_once(self, size: int) -> bool:
         """Nothing is computed or waits, it is quick, and no other request came in this turn of the loop."""
-        if self._queue or self._running or not self._quick(size):
-            return False
-        if self._crowded:
+        if self._queue or self._running or self._crowded or not self._quick(size):
             return False
         if self._alone_this_turn:  # from now on, what comes in one turn is collected
             self._crowded = self._joinable
@@ -186,11 +168,13 @@ class Batcher:
         self._alone_this_turn = False
 
     def _quick(self, samples: int) -> bool:
-        return self._cost.known and self._cost.expected(samples) <= QUICK_S
+        return self.cost.expected(samples) <= QUICK_S
 
     def _run_at_once(self, arrays: Mapping[str, Array], size: int, arrived: float) -> Outputs:
         batch = compute(self._model, (arrays,), (size,))
-        self._cost.observe(size, batch.infer_s)
+        self._runs_at_once += 1
+        if not self._runs_at_once % _LOOK_EVERY:
+            self.cost.observe(size, batch.infer_s)
         self.statistics.computed(batch)
         self._listener.computed(batch, (0.0,))
         answer = batch.answers[0]
@@ -222,18 +206,17 @@ class Batcher:
             arrays=arrays, size=size, key=key, arrived=now, deadline=now + deadline_s, future=future
         )
         self._queue.append(waiting)
-        self._queued_samples += size
         self._empty.clear()
         if self._running:
             return waiting
-        if self._queued_samples >= self.batch_size:
+        if self._queue.samples >= self.batch_size:
             self._next_turn()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_soon(self._next_turn)
         return waiting
 
     async def _wait(self, waiting: Waiting, gone: Gone | None) -> Outputs:
-        if gone is None or (not self._running and self._quick(self._queued_samples)):
+        if gone is None or (not self._running and self._quick(self._queue.samples)):
             return await waiting.future
         watch = asyncio.ensure_future(gone())
         watch.add_done_callback(lambda _: waiting.future.cancel())
@@ -253,7 +236,7 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        batch = [] if self._closed else self._take()
+        batch = self._queue.take(self.batch_size)
         if not batch:
             self._crowded = False
             self._rest()
@@ -266,9 +249,15 @@ class Batcher:
             self._rest()
             return
         loop = asyncio.get_running_loop()
+        try:
+            done = self._thread.submit(compute, self._model, arrays, sizes)
+        except RuntimeError as error:  # there is no thread to be had
+            for waiting in batch:
+                waiting.future.set_exception(error)
+            self._rest()
+            return
         self._running = batch
-        self._running_until = perf_counter() + self._cost.expected(samples)
-        done = self._thread.submit(compute, self._model, arrays, sizes)
+        self._running_until = perf_counter() + self.cost.expected(samples)
         done.add_done_callback(lambda done: loop.call_soon_threadsafe(self._ran, done))
 
     def _ran(self, done: Future[Computed]) -> None:
@@ -287,48 +276,18 @@ class Batcher:
 
     def _company_wait(self) -> float:
         """Seconds that the oldest may still wait for others, now that the model is free."""
-        if not self._joinable or self._queued_samples >= self.batch_size:
+        if not self._joinable or self._queue.samples >= self.batch_size:
             return 0.0
         longest = min(
-            self._batching.batch_deadline_s, _COMPANY_SHARE * self._cost.expected(self._queued_samples)
+            self._batching.batch_deadline_s, _COMPANY_SHARE * self.cost.expected(self._queue.samples)
         )
-        return self._queue[0].arrived + longest - perf_counter()
-
-    def _take(self) -> list[Waiting]:
-        """The oldest request and those behind it that fit, in order; what is late or cancelled is dropped."""
-        now = perf_counter()
-        batch: list[Waiting] = []
-        samples = 0
-        passed: list[Waiting] = []
-        queue = self._queue
-        while queue and samples < self.batch_size:
-            waiting = queue.popleft()
-            if waiting.future.done():  # cancelled
-                self._drop(waiting, now)
-            elif waiting.deadline < now:
-                self._drop(waiting, now)
-                text = "its turn did not come before its deadline; it was not computed; try again later"
-                waiting.future.set_exception(OverloadedError(text, retry_after_s=now - waiting.arrived))
-            elif not batch or (waiting.key == batch[0].key and samples + waiting.size <= self.batch_size):
-                batch.append(waiting)
-                samples += waiting.size
-                if waiting.key is None:
-                    break
-            else:
-                passed.append(waiting)
-        queue.extendleft(reversed(passed))
-        self._queued_samples -= samples
-        return batch
-
-    def _drop(self, waiting: Waiting, now: float) -> None:
-        self._queued_samples -= waiting.size
-        self.statistics.failed(now - waiting.arrived)
+        return self._queue.oldest + longest - perf_counter()
 
     def _finish(self, batch: Sequence[Waiting], done: Computed) -> None:
         """Tell each its own answer."""
         now = perf_counter()
         if done.executions == 1:  # where it was tried again singly the time says nothing of batches
-            self._cost.observe(done.samples, done.time_s)
+            self.cost.observe(done.samples, done.time_s)
         self.statistics.computed(done)
         self._listener.computed(done, [done.started - waiting.arrived for waiting in batch])
         for waiting, answer in zip(batch, done.answers, strict=True):

@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -53,6 +54,7 @@ class Bodies:
     def __init__(self, limits: BodyLimits) -> None:
         self.limits = limits
         self.held_bytes = 0
+        self._patience = Patience(limits.timeout_s)
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive, *, tail_at: int = 0) -> Body:
         """The whole body, unfolded where it is compressed (``gzip`` or ``deflate``).
@@ -76,31 +78,76 @@ class Bodies:
         body = Body(self, int(stated or 0) if stated.isdigit() else 0, tail_at)
         encoding = headers.get(b"content-encoding", b"identity")
         unfold = None if encoding == b"identity" else _Unfolding(encoding, limit)
+        reading = self._patience.begin()
         try:
-            async with asyncio.timeout(self.limits.timeout_s):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    chunk, more = message.get("body", b""), message.get("more_body", False)
-                    if unfold is None:
-                        body.add(chunk, last=not more)
-                    elif chunk:
-                        for part in unfold.feed(chunk):
-                            body.add(part)
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk, more = message.get("body", b""), message.get("more_body", False)
+                if unfold is None:
+                    body.add(chunk, last=not more)
+                elif chunk:
+                    for part in unfold.feed(chunk):
+                        body.add(part)
             if unfold is not None:
                 unfold.check_complete()
-        except TimeoutError:
+        except BaseException as error:
             got = f"{body.size} bytes of it did"
             body.release()
-            raise SlowBodyError(
-                f"the body did not arrive within {self.limits.timeout_s:g} s; {got}"
-            ) from None
-        except BaseException:
-            body.release()
+            if isinstance(error, asyncio.CancelledError) and self._patience.ended(reading):
+                late = f"the body did not arrive within {self.limits.timeout_s:g} s; {got}"
+                raise SlowBodyError(late) from None
             raise
+        finally:
+            self._patience.end(reading)
         return body
+
+
+class Patience:
+    """Cancels what takes too long: one timer for all, as one for each costs a tenth of a small request.
+
+    Args:
+        limit_s: How long anything may take; it is noticed within a quarter more.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._since: dict[asyncio.Task[object], float] = {}
+        self._ended: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> asyncio.Task[object]:
+        """From now on the current task is watched."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._since[task] = perf_counter()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._limit_s / 4, self._look)
+        return task
+
+    def end(self, task: asyncio.Task[object]) -> None:
+        """It came to its end."""
+        self._since.pop(task, None)
+
+    def ended(self, task: asyncio.Task[object]) -> bool:
+        """Whether it was cancelled here; then it goes on living."""
+        if task not in self._ended:
+            return False
+        self._ended.remove(task)
+        task.uncancel()
+        return True
+
+    def _look(self) -> None:
+        self._timer = None
+        late = perf_counter() - self._limit_s
+        for task in [task for task, since in self._since.items() if since <= late]:
+            del self._since[task]
+            self._ended.add(task)
+            task.cancel()
+        if self._since:
+            self._timer = asyncio.get_running_loop().call_later(self._limit_s / 4, self._look)
 
 
 class Body:

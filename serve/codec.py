@@ -6,6 +6,7 @@ a value that the type cannot hold is refused, and what is not finite leaves as `
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from itertools import chain
 from math import prod
@@ -36,6 +37,14 @@ DATATYPES: Mapping[str, str] = {
     "BYTES": "object",
 }
 _BY_DTYPE = {dtype: datatype for datatype, dtype in DATATYPES.items()}
+_BY_KIND = {np.dtype(dtype): datatype for datatype, dtype in DATATYPES.items()}
+_DTYPES = {dtype: np.dtype(dtype) for dtype in DATATYPES.values()}  # np.dtype(text) parses every time
+# The standard library's array refuses what is no number of its kind, or out of range, in one pass.
+_CODES: Mapping[str, str] = {
+    name: code
+    for code in "bBhHiIqQfd"
+    if (name := np.dtype(code).name) in _BY_DTYPE and np.dtype(code).itemsize == array(code).itemsize
+}
 _ALLOWED: Mapping[str, tuple[set[type], str]] = {
     "b": ({bool}, "true and false"),
     "f": ({int, float}, "numbers"),
@@ -55,6 +64,11 @@ def datatype_of(dtype: str) -> str:
     if dtype not in _BY_DTYPE:
         raise UsageError(f"dtype {dtype} cannot be served; {suggest(dtype, _BY_DTYPE)}")
     return _BY_DTYPE[dtype]
+
+
+def datatype_of_array(values: Array) -> str:
+    """The protocol's word for the type of an array in this machine's byte order."""
+    return _BY_KIND[values.dtype]
 
 
 def check_datatype(got: Parsed, dtype: str, where: str) -> None:
@@ -89,7 +103,15 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
-def decode_values(values: Parsed, shape: tuple[int, ...], dtype: str, where: str) -> Array:
+def may_hold_booleans(text: bytes | memoryview) -> bool:
+    """Whether ``true`` or ``false`` occurs in a JSON text; quick, as `decode_values` wants to know it."""
+    text = bytes(text)
+    return b"true" in text or b"false" in text
+
+
+def decode_values(
+    values: Parsed, shape: tuple[int, ...], dtype: str, where: str, *, booleans: bool = True
+) -> Array:
     """An array of the given shape and type from a flat list, or one nested as the shape says.
 
     Args:
@@ -97,11 +119,15 @@ def decode_values(values: Parsed, shape: tuple[int, ...], dtype: str, where: str
         shape: Size of every axis, none negative.
         dtype: numpy's name of one of `DATATYPES`.
         where: The field, as error messages name it.
+        booleans: Whether any of them may be true or false; without, most are checked as they are converted.
 
     Raises:
         UsageError: the count, the nesting, a type or a value is wrong; names the field and the first culprit.
     """
     flat = _flatten(values, shape, where)
+    code = None if booleans else _CODES.get(dtype)
+    if code is not None and (quick := _convert(flat, code, dtype)) is not None:
+        return quick.reshape(shape)
     _check_types(flat, dtype, where)
     return _to_array(flat, dtype, where).reshape(shape)
 
@@ -145,6 +171,15 @@ def names_of(content: Mapping[str, object]) -> str:
     return ", ".join(describe(name) for name in list(content)[:8]) or "no fields"
 
 
+def _convert(flat: list[Parsed], code: str, dtype: str) -> Array | None:
+    """An array of numbers that are all as they should be; None where one may not be."""
+    try:
+        numbers = np.frombuffer(array(code, cast("list[float]", flat)), _DTYPES[dtype])
+    except (TypeError, OverflowError, ValueError):
+        return None
+    return numbers if numbers.dtype.kind != "f" or np.isfinite(numbers).all() else None
+
+
 def _flatten(values: Parsed, shape: tuple[int, ...], where: str) -> list[Parsed]:
     if not isinstance(values, list):
         raise UsageError(f"{where}: expected a list of {prod(shape)} values, got {describe(values)}")
@@ -168,7 +203,7 @@ def _misfit(where: str, shape: tuple[int, ...], got: str) -> UsageError:
 
 
 def _check_types(flat: list[Parsed], dtype: str, where: str) -> None:
-    kind = np.dtype(dtype).kind
+    kind = _DTYPES[dtype].kind
     allowed, expected = _ALLOWED.get(kind, ({int}, "integers"))
     if set(map(type, flat)) <= allowed:  # the types alone, in C: this runs over every element
         return
@@ -179,19 +214,22 @@ def _check_types(flat: list[Parsed], dtype: str, where: str) -> None:
 
 
 def _to_array(flat: list[Parsed], dtype: str, where: str) -> Array:
-    kind = np.dtype(dtype).kind
+    kind = _DTYPES[dtype].kind
     if kind == "O":
         return np.array(flat, dtype=dtype)
     low: float
     high: float
+    numbers = cast("list[float]", flat)
     try:
+        if kind != "f":
+            return np.fromiter(numbers, _DTYPES[dtype], len(flat))
         with np.errstate(over="ignore"):
-            array: Array = np.fromiter(cast("list[float]", flat), dtype, len(flat))
+            converted: Array = np.fromiter(numbers, _DTYPES[dtype], len(flat))
     except OverflowError:
         low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     else:
-        if kind != "f" or np.isfinite(array).all():
-            return array
+        if np.isfinite(converted).all():
+            return converted
         low, high = float(np.finfo(dtype).min), float(np.finfo(dtype).max)
     outside = ((at, v) for at, v in enumerate(flat) if isinstance(v, int | float) and not low <= v <= high)
     at, culprit = next(outside)

@@ -24,9 +24,8 @@ class Compressed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        accepted = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
-        encoding = choose(accepted.decode("latin-1")) if accepted else None
-        if encoding is None:
+        accepted = dict(scope["headers"]).get(b"accept-encoding")
+        if accepted is None or scope["method"] == "HEAD":
             await self._app(scope, receive, send)
             return
         head: Message | None = None
@@ -38,10 +37,10 @@ class Compressed:
                 return
             body = message.get("body", b"")
             if head is not None:
-                whole = not message.get("more_body", False)
-                if whole and len(body) >= LEAST_BYTES and scope["method"] != "HEAD":
-                    body = fold(body, encoding)
-                    head["headers"] = _headers(head["headers"], encoding, len(body))
+                if not message.get("more_body", False):
+                    headers = [(name, value) for name, value in head["headers"] if name != b"content-length"]
+                    body = folded(accepted, headers, body)
+                    head["headers"] = [*headers, (b"content-length", b"%d" % len(body))]
                     message = {**message, "body": body}
                 await send(head)
                 head = None
@@ -69,13 +68,17 @@ def choose(accepted: str) -> str | None:
     return best if quality > 0 and quality >= liked.get("identity", 0.0) else None
 
 
-def fold(body: bytes, encoding: str) -> bytes:
-    """Compress, quickly rather than well."""
-    encoder = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WBITS[encoding])
+def folded(accepted: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
+    """The body as the client likes it; what says so is added to the headers.
+
+    Args:
+        accepted: The request's ``Accept-Encoding``.
+        headers: Of the answer, without its length.
+        body: Of the answer.
+    """
+    encoding = choose(accepted.decode("latin-1")) if len(body) >= LEAST_BYTES else None
+    if encoding is None:
+        return body
+    headers += [(b"content-encoding", encoding.encode()), (b"vary", b"Accept-Encoding")]
+    encoder = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WBITS[encoding])  # quickly rather than well
     return encoder.compress(body) + encoder.flush()
-
-
-def _headers(headers: list[tuple[bytes, bytes]], encoding: str, size: int) -> list[tuple[bytes, bytes]]:
-    kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
-    added = {b"content-length": str(size).encode(), b"content-encoding": encoding.encode()}
-    return [*kept, *added.items(), (b"vary", b"Accept-Encoding")]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 _KEEP = 0.9
+_SURPRISE = 4.0
 
 
 class Cost:
@@ -22,16 +25,13 @@ class Cost:
 
     def __init__(self) -> None:
         self._weight = self._size = self._square = self._time = self._product = 0.0
-        self._fixed_s = 0.0
+        self._fixed_s = math.inf
         self._sample_s = 0.0
 
-    @property
-    def known(self) -> bool:
-        """Whether anything was seen yet."""
-        return self._weight > 0
-
     def observe(self, size: int, time_s: float) -> None:
-        """A batch of so many samples took so many seconds."""
+        """A batch of so many samples took so many seconds; what is far out of line was held up by others."""
+        if self._weight:
+            time_s = min(time_s, _SURPRISE * self.expected(size))
         self._weight = self._weight * _KEEP + 1
         self._size = self._size * _KEEP + size
         self._square = self._square * _KEEP + size * size
@@ -47,5 +47,5 @@ class Cost:
         self._fixed_s = mean - self._sample_s * self._size / self._weight
 
     def expected(self, samples: int, runs: int = 1) -> float:
-        """Seconds for so many samples in so many runs."""
+        """Seconds for so many samples in so many runs; infinite before anything was seen."""
         return self._fixed_s * runs + self._sample_s * samples

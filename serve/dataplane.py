@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from lifecycle.core.signature import Array
 from lifecycle.serve.batching import Gone
@@ -63,15 +63,15 @@ class DataPlane:
         self.models[endpoint.name] = endpoint
         return before
 
-    async def run(
+    def run(
         self,
         endpoint: Endpoint,
         arrays: Mapping[str, Array],
         *,
         deadline_s: float | None = None,
         gone: Gone | None = None,
-    ) -> dict[str, Array]:
-        """Outputs by name.
+    ) -> Awaitable[dict[str, Array]]:
+        """Outputs by name, to be awaited.
 
         Args:
             endpoint: From `find`.
@@ -86,7 +86,7 @@ class DataPlane:
             GoneError: nobody waits for the answer any more.
         """
         checked = endpoint.model.check(arrays)
-        return await endpoint.batcher.run(checked, deadline_s=deadline_s, gone=gone)
+        return endpoint.batcher.run(checked, deadline_s=deadline_s, gone=gone)
 
     async def retire(self, endpoint: Endpoint) -> None:
         """Wait until what the endpoint accepted is answered, then free its thread.

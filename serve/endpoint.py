@@ -12,8 +12,10 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import Model, open_model
-from lifecycle.serve.batching import Batcher, Batching, Listener
+from lifecycle.serve.batching import Batcher, Batching
+from lifecycle.serve.listener import Listener
 from lifecycle.serve.measured import measured_on
+from lifecycle.serve.oip import Decoder
 from lifecycle.serve.probe import probe
 
 
@@ -41,6 +43,11 @@ class Endpoint:
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """What names it in every answer, as ASGI wants it."""
         return ((b"x-model-version", self.version.encode()), (b"x-model-digest", self.digest.encode()))
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Reads requests of the Open Inference Protocol."""
+        return Decoder(self.signature)
 
     @property
     def signature(self) -> Signature:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
-
+from lifecycle.serve.answers import JSON_TYPE, Headers, error_content, send_answer
 from lifecycle.serve.codec import render_json
 from lifecycle.serve.errors import ForbiddenHostError, RequestError, UnauthorizedError
+from lifecycle.serve.guard import ID_HEADER, identify
 from lifecycle.serve.hosts import Hosts
 from lifecycle.serve.keys import Keys
 from lifecycle.serve.site import STATIC
@@ -50,22 +50,19 @@ class Gate:
         if not self._hosts.allows(host.decode("latin-1")):
             called = host.decode("latin-1")[:100]
             text = f"this server is not called {called!r}; allowed: {self._hosts.text} (--allowed-host)"
-            await _refuse(ForbiddenHostError(text), {}, scope, receive, send)
+            await _refuse(ForbiddenHostError(text), [], scope, send)
         elif self._keys is not None and path not in STATIC and not self._keys.admit(key):
             state = "is not one of this server's" if key else "is missing"
             text = f"the API key {state}; send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
-            await _refuse(UnauthorizedError(text), {"WWW-Authenticate": "Bearer"}, scope, receive, send)
+            await _refuse(UnauthorizedError(text), [(b"www-authenticate", b"Bearer")], scope, send)
         else:
             await self._app(scope, receive, send)
 
 
-async def _refuse(
-    error: RequestError, headers: dict[str, str], scope: Scope, receive: Receive, send: Send
-) -> None:
-    state = scope.setdefault("state", {})
-    state["code"] = error.code
+async def _refuse(error: RequestError, headers: Headers, scope: Scope, send: Send) -> None:
+    offered = next((value for name, value in scope["headers"] if name == ID_HEADER), None)
+    request_id = identify(scope, offered)
     # The body is left unread, and what is on its way must not be taken for the next request.
-    headers["Connection"] = "close"
-    content = {"error": error.message, "code": error.code, "request_id": state.get("request_id")}
-    response = Response(render_json(content), error.http_status, headers, media_type="application/json")
-    await response(scope, receive, send)
+    given = [JSON_TYPE, (ID_HEADER, request_id), (b"connection", b"close"), *headers]
+    content = error_content(scope, error.code, error.message)
+    await send_answer(send, error.http_status, given, render_json(content))

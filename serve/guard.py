@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
+from random import getrandbits
 from typing import TYPE_CHECKING
 
 from lifecycle.serve.codec import Parsed, parse_json
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lifecycle.serve.body import Bodies
 
 JSON = "application/json"
+ID_HEADER = b"x-request-id"
 log = logging.getLogger("lifecycle.serve")
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -34,19 +35,31 @@ class RequestId:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        offered = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = offered.decode() if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        offered = next((value for name, value in scope["headers"] if name == ID_HEADER), None)
+        encoded = identify(scope, offered)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], (ID_HEADER, encoded)]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
+            log_failure(scope)
+
+
+def identify(scope: Scope, offered: bytes | None) -> bytes:
+    """The id of a request: the client's where it is sane; noted in the scope's state."""
+    encoded = offered if offered and _SANE_ID.fullmatch(offered) else b"%032x" % getrandbits(128)
+    scope.setdefault("state", {})["request_id"] = encoded.decode()
+    return encoded
+
+
+def log_failure(scope: Scope) -> None:
+    """The exception at hand is a bug of ours; the client was told the id to look for."""
+    request_id = scope["state"]["request_id"]
+    log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
 
 
 async def read_json(request: Request, bodies: Bodies) -> Parsed:

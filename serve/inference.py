@@ -25,11 +25,12 @@ from lifecycle.serve.answers import (
 )
 from lifecycle.serve.binary import HEADER
 from lifecycle.serve.body import Bodies, Body, disconnected
-from lifecycle.serve.codec import parse_json, render_json
+from lifecycle.serve.codec import may_hold_booleans, parse_json, render_json
+from lifecycle.serve.compression import folded
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.errors import GoneError
-from lifecycle.serve.guard import check_json
+from lifecycle.serve.guard import ID_HEADER, check_json, identify, log_failure
 from lifecycle.serve.pressure import Pressure
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ PREFIX, SUFFIX = "/v2/models/", "/infer"
 ROUTE = PREFIX + "{name}" + SUFFIX
 VERSION_ROUTE = PREFIX + "{name}/versions/{version}" + SUFFIX
 TIMEOUT = "X-Timeout-Us"
+# The second is what clients say that say nothing; without the header that divides it, a body is JSON.
+_READ = (b"application/json", b"application/octet-stream")
 _BINARY_TYPE = (b"content-type", b"application/octet-stream")
 _HEADER = HEADER.lower().encode()
 _TIMEOUT = TIMEOUT.lower().encode()
@@ -82,18 +85,21 @@ class Inference:
         self._pressure = pressure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; an exception that leaves it is a bug of ours, and was answered with 500."""
+        """Answer one request."""
+        headers = dict(scope["headers"])
+        request_id = identify(scope, headers.get(ID_HEADER))
         body: Body | None = None
         endpoint: Endpoint | None = None
-        name, version = scope["path_params"]["name"], scope["path_params"].get("version")
+        path = scope["path_params"]
+        name, version = path["name"], path.get("version")
         try:
-            headers = dict(scope["headers"])
             endpoint = self._plane.find(name, version)  # nobody is to send a body for nothing
             timeout_s = _timeout_s(headers)
             json_size = _json_size(headers)
             body = await self._bodies.read(headers, receive, tail_at=json_size or 0)
             self._pressure.check(timeout_s or endpoint.batcher.deadline_s)
-            endpoint = self._plane.find(name, version)
+            if self._plane.models.get(name) is not endpoint:  # another version came with the body
+                endpoint = self._plane.find(name, version)
             asked = _decode(body.content, json_size, endpoint)
             outputs = await self._plane.run(
                 endpoint,
@@ -101,49 +107,49 @@ class Inference:
                 deadline_s=_sooner(timeout_s, asked.timeout_s),
                 gone=lambda: disconnected(receive),
             )
-            given, content = _encode(endpoint, asked, outputs)
-            await send_answer(send, 200, given, content)
+            status, given, content = 200, *_encode(endpoint, asked, outputs)
         except LifecycleError as error:
-            status, extra, answer = refusal(scope, error)
-            if not isinstance(error, GoneError):
-                await self._say(send, endpoint, status, answer, extra)
+            status, given, content = self._refusal(scope, endpoint, error)
+            if isinstance(error, GoneError):
+                return
         except ClientDisconnect:
-            scope.setdefault("state", {})["code"] = GoneError.code
+            scope["state"]["code"] = GoneError.code
+            return
         except Exception:
+            log_failure(scope)
             answer = error_content(scope, "internal", INTERNAL)
-            await send_answer(
-                send,
-                500,
-                [JSON_TYPE, *encoded(model_headers(endpoint or self._plane.only))],
-                render_json(answer),
-            )
-            raise
+            status, given, content = 500, self._error_headers(endpoint, {}), render_json(answer)
         finally:
             if body is not None:
                 body.release()
+        given.append((ID_HEADER, request_id))
+        if b"accept-encoding" in headers:
+            content = folded(headers[b"accept-encoding"], given, content)
+        await send_answer(send, status, given, content)
 
-    async def _say(
-        self,
-        send: Send,
-        endpoint: Endpoint | None,
-        status: int,
-        content: dict[str, object],
-        extra: Mapping[str, str],
-    ) -> None:
-        headers = [JSON_TYPE, *encoded({**extra, **model_headers(endpoint or self._plane.only)})]
-        await send_answer(send, status, headers, render_json(content))
+    def _refusal(
+        self, scope: Scope, endpoint: Endpoint | None, error: LifecycleError
+    ) -> tuple[int, Headers, bytes]:
+        status, extra, answer = refusal(scope, error)
+        return status, self._error_headers(endpoint, extra), render_json(answer)
+
+    def _error_headers(self, endpoint: Endpoint | None, extra: Mapping[str, str]) -> Headers:
+        return [JSON_TYPE, *encoded({**extra, **model_headers(endpoint or self._plane.only)})]
 
 
 def _decode(content: memoryview, json_size: int | None, endpoint: Endpoint) -> oip.InferRequest:
-    if json_size is None:
-        return oip.decode_request(parse_json(content), endpoint.signature)
-    if json_size > len(content):
-        raise UsageError(f"{HEADER} is {json_size}, but the body has only {len(content)} bytes")
-    return oip.decode_request(parse_json(content[:json_size]), endpoint.signature, content[json_size:])
+    text, tail = content, content[:0]
+    if json_size is not None:
+        if json_size > len(content):
+            raise UsageError(f"{HEADER} is {json_size}, but the body has only {len(content)} bytes")
+        text, tail = content[:json_size], content[json_size:]
+    return endpoint.decoder.decode(parse_json(text), tail, booleans=may_hold_booleans(text))
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:
-    return min((limit for limit in (one, other) if limit is not None), default=None)
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def _encode(
@@ -172,7 +178,7 @@ def _json_size(headers: Mapping[bytes, bytes]) -> int | None:
             raise UsageError(f"{HEADER}: expected a number of bytes, got {stated[:40].decode('latin-1')!r}")
         return int(stated)
     media_type = headers.get(b"content-type", b"application/json")
-    if media_type != b"application/json":
+    if media_type not in _READ:
         check_json(media_type.decode("latin-1"))
     return None
 

@@ -53,6 +53,8 @@ class Keeper:
                 self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
             # BentoML's process manager may collect the child before this does; then there is no exit code.
             self._process.wait()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
             pause_s = (
                 FIRST_PAUSE_S if time.monotonic() - started > _LIVED_S else min(2 * pause_s, LONGEST_PAUSE_S)
             )

@@ -9,13 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.signature import Array, Signature, TensorSpec, shape_text
 from lifecycle.serve.binary import Tail, decode_bytes, encode_bytes
-from lifecycle.serve.codec import Parsed, check_datatype, datatype_of, decode_values, describe, names_of
-from lifecycle.serve.endpoint import Endpoint
+from lifecycle.serve.codec import (
+    Parsed,
+    check_datatype,
+    datatype_of,
+    datatype_of_array,
+    decode_values,
+    describe,
+    names_of,
+)
+
+if TYPE_CHECKING:
+    from lifecycle.serve.endpoint import Endpoint
 
 EXTENSIONS = ("binary_tensor_data", "statistics")
 _NOT_SERVED = ("shared_memory_region", "classification")
@@ -85,30 +96,75 @@ def model_statistics(endpoint: Endpoint, counted: Mapping[str, JSON]) -> dict[st
     return {"name": endpoint.name, "version": endpoint.version, **counted, "memory_usage": []}
 
 
-def decode_request(content: Parsed, signature: Signature, tail: memoryview = _NO_TAIL) -> InferRequest:
-    """Read an inference request.
+class Decoder:
+    """Reads inference requests of one model.
 
     Args:
-        content: The JSON.
-        signature: Of the model that is asked.
-        tail: The bytes behind the JSON, which the arrays share.
-
-    Raises:
-        UsageError: a field is missing or wrong, or names something that the model does not have.
+        signature: Of the model.
     """
-    if not isinstance(content, dict):
-        raise UsageError(f"the body: expected an object with 'inputs', got {describe(content)}")
-    identifier = content.get("id")
-    if identifier is not None and not isinstance(identifier, str):
-        raise UsageError(f"id: expected a text, got {describe(identifier)}")
-    parameters = _parameters(content, "the request")
-    binary = _flag(parameters, "binary_data_output", "the request")
-    return InferRequest(
-        id=identifier,
-        arrays=_decode_inputs(_list(content, "inputs"), signature, Tail(tail)),
-        outputs=_decode_outputs(_list(content, "outputs", optional=True), signature, binary),
-        timeout_s=_timeout_s(parameters),
-    )
+
+    def __init__(self, signature: Signature) -> None:
+        self._inputs = {spec.name: spec for spec in signature.inputs}
+        self._outputs = {spec.name: spec for spec in signature.outputs}
+        self._where = {name: f"input '{name}'" for name in self._inputs}
+        self._all = {
+            binary: tuple([Wanted(name=name, binary=binary) for name in self._outputs])
+            for binary in (False, True)
+        }
+
+    def decode(self, content: Parsed, tail: memoryview = _NO_TAIL, *, booleans: bool = True) -> InferRequest:
+        """Read one.
+
+        Args:
+            content: The JSON.
+            tail: The bytes behind the JSON, which the arrays share.
+            booleans: Whether true or false may occur in the JSON.
+
+        Raises:
+            UsageError: a field is missing or wrong, or names something that the model does not have.
+        """
+        if not isinstance(content, dict):
+            raise UsageError(f"the body: expected an object with 'inputs', got {describe(content)}")
+        identifier = content.get("id")
+        if identifier is not None and not isinstance(identifier, str):
+            raise UsageError(f"id: expected a text, got {describe(identifier)}")
+        parameters = _parameters(content, "the request") if "parameters" in content else _NOTHING
+        binary = _flag(parameters, "binary_data_output", "the request") if parameters else False
+        arrays = self._decode_inputs(_list(content, "inputs"), tail, booleans)
+        return InferRequest(
+            id=identifier,
+            arrays=arrays,
+            outputs=self._decode_outputs(content, binary) if "outputs" in content else self._all[binary],
+            timeout_s=_timeout_s(parameters) if parameters else None,
+        )
+
+    def _decode_inputs(self, tensors: list[Parsed], tail: memoryview, booleans: bool) -> dict[str, Array]:
+        arrays: dict[str, Array] = {}
+        rest = Tail(tail)
+        for at, tensor in enumerate(tensors):
+            name = tensor.get("name") if isinstance(tensor, dict) else None
+            spec = self._inputs.get(name) if isinstance(name, str) else None
+            if spec is None or not isinstance(tensor, dict):
+                raise _misnamed(tensor, f"inputs[{at}]", self._inputs)
+            if spec.name in arrays:
+                raise UsageError(f"input '{name}' is given twice")
+            arrays[spec.name] = _decode_input(tensor, spec, self._where[spec.name], rest, booleans)
+        rest.check_empty()
+        return arrays
+
+    def _decode_outputs(self, content: Mapping[str, Parsed], binary: bool) -> tuple[Wanted, ...]:
+        """All outputs unless some are named; `binary` where an output does not say."""
+        wanted: dict[str, Wanted] = {}
+        for at, tensor in enumerate(_list(content, "outputs")):
+            name = tensor.get("name") if isinstance(tensor, dict) else None
+            if not isinstance(tensor, dict) or not isinstance(name, str) or name not in self._outputs:
+                raise _misnamed(tensor, f"outputs[{at}]", self._outputs)
+            where = f"output '{name}'"
+            if name in wanted:
+                raise UsageError(f"{where} is asked for twice")
+            as_bytes = _flag(_parameters(tensor, where), "binary_data", where, otherwise=binary)
+            wanted[name] = Wanted(name=name, binary=as_bytes)
+        return tuple(wanted.values()) or self._all[binary]
 
 
 def encode_answer(
@@ -128,7 +184,7 @@ def encode_answer(
         array = arrays[wanted.name]
         output: dict[str, object] = {
             "name": wanted.name,
-            "datatype": datatype_of(array.dtype.name),
+            "datatype": datatype_of_array(array),
             "shape": list(array.shape),
         }
         if wanted.binary:
@@ -146,23 +202,15 @@ def _tensor_metadata(spec: TensorSpec) -> dict[str, JSON]:
     return {"name": spec.name, "datatype": datatype_of(spec.dtype), "shape": shape}
 
 
-def _decode_inputs(tensors: list[Parsed], signature: Signature, tail: Tail) -> dict[str, Array]:
-    specs = {spec.name: spec for spec in signature.inputs}
-    arrays: dict[str, Array] = {}
-    for at, tensor in enumerate(tensors):
-        entry, name = _named(tensor, f"inputs[{at}]", specs)
-        if name in arrays:
-            raise UsageError(f"input '{name}' is given twice")
-        arrays[name] = _decode_input(entry, specs[name], tail)
-    tail.check_empty()
-    return arrays
-
-
-def _decode_input(tensor: Mapping[str, Parsed], spec: TensorSpec, tail: Tail) -> Array:
-    where = f"input '{spec.name}'"
-    size = _parameters(tensor, where).get("binary_data_size", 0)
-    if type(size) is not int or size < 0:
-        raise UsageError(f"{where}: expected a number of bytes for 'binary_data_size', got {describe(size)}")
+def _decode_input(
+    tensor: Mapping[str, Parsed], spec: TensorSpec, where: str, tail: Tail, booleans: bool
+) -> Array:
+    size: Parsed = 0
+    if "parameters" in tensor:
+        size = _parameters(tensor, where).get("binary_data_size", 0)
+        if type(size) is not int or size < 0:
+            got = describe(size)
+            raise UsageError(f"{where}: expected a number of bytes for 'binary_data_size', got {got}")
     for field in ("shape", "datatype"):
         if field not in tensor:
             raise UsageError(f"{where}: '{field}' is missing")
@@ -173,52 +221,43 @@ def _decode_input(tensor: Mapping[str, Parsed], spec: TensorSpec, tail: Tail) ->
     check_datatype(tensor["datatype"], spec.dtype, where)
     shape = _decode_shape(tensor["shape"], spec, where)
     if size:
-        return decode_bytes(tail.take(size, where), shape, spec.dtype, where)
-    return decode_values(tensor["data"], shape, spec.dtype, where)
+        return decode_bytes(tail.take(cast(int, size), where), shape, spec.dtype, where)
+    return decode_values(tensor["data"], shape, spec.dtype, where, booleans=booleans)
 
 
 def _decode_shape(value: Parsed, spec: TensorSpec, where: str) -> tuple[int, ...]:
+    if isinstance(value, list) and len(value) == len(spec.shape):
+        for want, got in zip(spec.shape, value, strict=True):
+            if type(got) is not int or got < 0 or (got != want and isinstance(want, int)):
+                break
+        else:
+            return tuple(cast("list[int]", value))
+    raise _misshapen(value, spec, where)
+
+
+def _misshapen(value: Parsed, spec: TensorSpec, where: str) -> UsageError:
     expected = f"{where}: expected shape {shape_text(spec.shape)}"
     if not isinstance(value, list):
-        raise UsageError(f"{expected}, got {describe(value)}")
+        return UsageError(f"{expected}, got {describe(value)}")
     sizes = []
     for size in value:
         if type(size) is not int or size < 0:
-            raise UsageError(f"{expected}, got {describe(size)} as the size of an axis")
+            return UsageError(f"{expected}, got {describe(size)} as the size of an axis")
         sizes.append(size)
     shape = tuple(sizes)
     if len(shape) != len(spec.shape):
-        raise UsageError(f"{expected}, got {len(shape)} axes: {shape_text(shape[:16])}")
-    for want, got in zip(spec.shape, shape, strict=True):
-        if got != want and isinstance(want, int):
-            raise UsageError(f"{expected}, got {shape_text(shape)}")
-    return shape
+        return UsageError(f"{expected}, got {len(shape)} axes: {shape_text(shape[:16])}")
+    return UsageError(f"{expected}, got {shape_text(shape)}")
 
 
-def _decode_outputs(tensors: list[Parsed], signature: Signature, binary: bool) -> tuple[Wanted, ...]:
-    """All outputs unless some are named; `binary` where an output does not say."""
-    specs = {spec.name: spec for spec in signature.outputs}
-    wanted: dict[str, Wanted] = {}
-    for at, tensor in enumerate(tensors):
-        entry, name = _named(tensor, f"outputs[{at}]", specs)
-        where = f"output '{name}'"
-        if name in wanted:
-            raise UsageError(f"{where} is asked for twice")
-        as_bytes = _flag(_parameters(entry, where), "binary_data", where, otherwise=binary)
-        wanted[name] = Wanted(name=name, binary=as_bytes)
-    return tuple(wanted.values()) or tuple([Wanted(name=name, binary=binary) for name in specs])
-
-
-def _named(tensor: Parsed, where: str, specs: Mapping[str, TensorSpec]) -> tuple[dict[str, Parsed], str]:
-    """An entry and its name, which must be one of `specs`."""
+def _misnamed(tensor: Parsed, where: str, specs: Mapping[str, TensorSpec]) -> UsageError:
+    """Why an entry is none of `specs`."""
     if not isinstance(tensor, dict):
-        raise UsageError(f"{where}: expected an object with a 'name', got {describe(tensor)}")
+        return UsageError(f"{where}: expected an object with a 'name', got {describe(tensor)}")
     name = tensor.get("name")
     if not isinstance(name, str):
-        raise UsageError(f"{where}: expected a text for 'name', got {describe(name)}")
-    if name not in specs:
-        raise UsageError(f"{where}: no such name {describe(name)}; {suggest(name[:100], specs)}")
-    return tensor, name
+        return UsageError(f"{where}: expected a text for 'name', got {describe(name)}")
+    return UsageError(f"{where}: no such name {describe(name)}; {suggest(name[:100], specs)}")
 
 
 def _parameters(content: Mapping[str, Parsed], where: str) -> Mapping[str, Parsed]:
@@ -248,9 +287,7 @@ def _timeout_s(parameters: Mapping[str, Parsed]) -> float | None:
     return value / 1e6 if value else None
 
 
-def _list(content: Mapping[str, Parsed], field: str, *, optional: bool = False) -> list[Parsed]:
-    if field not in content and optional:
-        return []
+def _list(content: Mapping[str, Parsed], field: str) -> list[Parsed]:
     if field not in content:
         raise UsageError(f"'{field}' is missing; the body has {names_of(content)}")
     value = content[field]

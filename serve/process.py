@@ -11,6 +11,7 @@ from typing import NoReturn
 from lifecycle.core.errors import UsageError
 from lifecycle.serve.keys import read_keys
 from lifecycle.serve.settings import Settings
+from lifecycle.serve.tracing import find_exporter
 
 
 def run_server(settings: Settings) -> NoReturn:
@@ -20,9 +21,11 @@ def run_server(settings: Settings) -> NoReturn:
     (MLflow, say) stays in memory. When a model cannot be served the exit code is 1 and stderr says why.
 
     Raises:
-        UsageError: the address cannot be listened on, or the API keys cannot be read.
+        UsageError: the address cannot be listened on, the API keys cannot be read, or spans cannot be sent.
     """
     read_keys(settings.api_keys)
+    if settings.tracing:
+        find_exporter()
     models = tuple(replace(model, bundle=model.bundle.resolve()) for model in settings.models)
     settings = replace(
         settings,

@@ -88,7 +88,7 @@ class Routes:
         """The ASGI application; it answers everything of type ``http``.
 
         Args:
-            guard: Put before it; requests have an id by then.
+            guard: Put before it; what it refuses it answers itself.
         """
         handlers = {
             LifecycleError: self._refused,
@@ -99,7 +99,7 @@ class Routes:
         # An exception handler is typed as taking any Exception, and these take the one they stand for.
         app = Starlette(routes=self.table(), exception_handlers=handlers)  # type: ignore[arg-type]
         app.router.redirect_slashes = False
-        return RequestId(guard(Compressed(Front(self._inference, app))))
+        return guard(Front(self._inference, RequestId(Compressed(app))))
 
     def table(self) -> list[Route]:
         """Paths, methods and who answers."""

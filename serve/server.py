@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.serve.access_log import AccessLog
-from lifecycle.serve.batching import Batching, Listener
+from lifecycle.serve.batching import Batching
 from lifecycle.serve.body import BodyLimits
 from lifecycle.serve.cells import Cells
 from lifecycle.serve.cors import allow_origins
@@ -24,6 +24,7 @@ from lifecycle.serve.gate import Gate
 from lifecycle.serve.hosts import Hosts
 from lifecycle.serve.keys import read_keys
 from lifecycle.serve.leaving import Leaving
+from lifecycle.serve.listener import Listener
 from lifecycle.serve.meter import MeteredModel
 from lifecycle.serve.metrics import CELLS, Metrics
 from lifecycle.serve.observed import Observed
@@ -31,6 +32,7 @@ from lifecycle.serve.reckoning import Reckoning
 from lifecycle.serve.routes import Routes
 from lifecycle.serve.settings import ServedModel, Settings
 from lifecycle.serve.share import Share, share_cores
+from lifecycle.serve.tracing import Traced, open_provider
 from lifecycle.serve.worker import report_failure, running, watch_supervisor
 
 KEYS_LOOK_S = 1.0
@@ -59,6 +61,7 @@ class Worker:
         self._following = Following(home, settings.models, self._open, self._metrics)
         self._access_log = AccessLog(sys.stderr.buffer.write) if settings.access_log else None
         self._keys = read_keys(settings.api_keys)
+        self._provider = open_provider() if settings.tracing else None
         alone = self._share.workers == 1
         self._reckoning = Reckoning(self._plane, None if alone else home / "statistics")
 
@@ -76,7 +79,10 @@ class Worker:
             leaving=self._leaving,
             metrics=partial(expose, self._cells),
         )
-        return Observed(routes.app(self._guard), self._metrics, self._leaving, self._access_log)
+        app = routes.app(self._guard)
+        if self._provider is not None:
+            app = Traced(app, self._provider)
+        return Observed(app, self._metrics, self._leaving, self._access_log)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -99,8 +105,10 @@ class Worker:
                 yield
         stopped = list(self._plane.models.values())
         self._plane.close()
-        if self._access_log:
+        if self._access_log is not None:
             self._access_log.close()
+        if self._provider is not None:
+            self._provider.shutdown()
         for endpoint in stopped:
             log.info("stopped serving %s version %s", endpoint.name, endpoint.version)
 

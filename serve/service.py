@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,12 +13,8 @@ from lifecycle.serve.settings import VARIABLE, Settings
 from lifecycle.serve.share import share_cores
 from lifecycle.serve.worker import configure_logging, home, report_failure
 
-KEYS_LOOK_S = 1.0
-
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
-
-log = logging.getLogger("lifecycle.serve")
 
 
 class LifecycleService:

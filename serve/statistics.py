@@ -33,6 +33,9 @@ class Statistics:
         self.executions = 0
         self.last_ms = 0
         self.durations: dict[str, list[int]] = {kind: [0, 0] for kind in (*KINDS, "cache_hit", "cache_miss")}
+        # Those that every request touches are looked up once.
+        self._success, self._queue = self.durations["success"], self.durations["queue"]
+        self._computing = [self.durations[kind] for kind in _BATCH_KINDS]
         self.batches: defaultdict[int, dict[str, list[int]]] = defaultdict(
             lambda: {kind: [0, 0] for kind in _BATCH_KINDS}
         )
@@ -48,18 +51,23 @@ class Statistics:
     def answered(self, size: int, queue_s: float, time_s: float) -> None:
         """A request of so many samples waited so long, and was answered after so long."""
         self.inferences += size
-        _add(self.durations["queue"], 1, queue_s)
-        _add(self.durations["success"], 1, time_s)
+        _add(self._queue, 1, queue_s)
+        _add(self._success, 1, time_s)
 
     def computed(self, batch: Computed) -> None:
         """A batch was computed."""
         self.executions += batch.executions
         self.last_ms = time.time_ns() // 1_000_000
-        per_size = self.batches[batch.samples]
         count = len(batch.answers)
-        for kind, time_s in zip(_BATCH_KINDS, (batch.input_s, batch.infer_s, batch.output_s), strict=True):
-            _add(self.durations[kind], count, time_s * count)  # each of its requests took that long
-            _add(per_size[kind], 1, time_s)
+        times_s = (batch.input_s, batch.infer_s, batch.output_s)
+        per_size = self.batches[batch.samples].values()
+        for total, of_size, time_s in zip(self._computing, per_size, times_s, strict=True):
+            total[0] += count
+            of_size[0] += 1
+            if time_s:
+                nanoseconds = int(time_s * 1e9)
+                total[1] += nanoseconds * count  # each of its requests took that long
+                of_size[1] += nanoseconds
 
     def to_json(self) -> dict[str, JSON]:
         """The part of an answer that is counted."""

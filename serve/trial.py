@@ -23,6 +23,7 @@ from lifecycle.core.signature import Array, Signature
 from lifecycle.export.runtime import Model, open_model
 
 TIMEOUT_S = 300.0
+PROGRAM = ("-m", "lifecycle.serve.trial")
 _REFUSED = RefusedError.exit_code
 _SIZES = (1, 2, 7)
 _LOOK_S = 0.5
@@ -40,7 +41,7 @@ def try_apart(bundle: Path, digest: str, served: Path, *, timeout_s: float = TIM
     Raises:
         RefusedError: it may not be served; says why.
     """
-    command = [sys.executable, "-P", "-m", "lifecycle.serve.trial", str(bundle), digest, str(served)]
+    command = [sys.executable, "-P", *PROGRAM, str(bundle), digest, str(served)]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False

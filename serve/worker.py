@@ -30,6 +30,8 @@ def configure_logging() -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    access = logging.getLogger("uvicorn.access")  # uvicorn would put together a line that BentoML drops
+    access.handlers, access.propagate = [], False
 
 
 def report_failure(error: Exception) -> None:

@@ -56,6 +56,9 @@ class Local:
     def post(self, path: str, content: Any) -> httpx.Response:
         return asyncio.run(self.send("POST", path, json=content))
 
+    def send_bytes(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        return asyncio.run(self.send("POST", path, content=body, headers=headers))
+
     def get(self, path: str) -> httpx.Response:
         return asyncio.run(self.send("GET", path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from lifecycle.core.artifact import Artifact, Draft
-from lifecycle.core.canonical import readable_json
+from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.signature import Array, Signature, TensorSpec
 
 Floats = npt.NDArray[np.float32]
@@ -82,6 +83,32 @@ def identity_bundle(into: Path, dtype: str) -> Artifact:
     return bundle(into, [helper.make_node("Identity", ["x"], ["y"])], signature, {})
 
 
+def mixing_bundle(into: Path) -> Artifact:
+    """Pairs less the mean over the batch, (batch, 2): what a request gets depends on its company."""
+    pair = ("batch", 2)
+    signature = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=pair),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=pair),),
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    return bundle(into, nodes, signature, {"axes": np.array([0])})
+
+
+def slow_bundle(into: Path, layers: int = 60) -> Artifact:
+    """(batch, 512) through many products with one matrix: some milliseconds, and a batch hardly more."""
+    signature = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 512)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", 512)),),
+    )
+    names = ["x", *(f"x{layer}" for layer in range(1, layers)), "y"]
+    nodes = [helper.make_node("MatMul", [taken, "weights"], [given]) for taken, given in pairwise(names)]
+    matrix = np.random.default_rng(0).normal(scale=512**-0.5, size=(512, 512)).astype(np.float32)
+    return bundle(into, nodes, signature, {"weights": matrix})
+
+
 def sum_bundle(into: Path) -> Artifact:
     """Two inputs, one output."""
     pair = ("batch", 2)
@@ -93,7 +120,11 @@ def sum_bundle(into: Path) -> Artifact:
 
 
 def bundle(
-    into: Path, nodes: list[onnx.NodeProto], signature: Signature, constants: dict[str, Array]
+    into: Path,
+    nodes: list[onnx.NodeProto],
+    signature: Signature,
+    constants: dict[str, Array],
+    parity: JSON | None = None,
 ) -> Artifact:
     """Write a graph and its signature, and seal them."""
     graph = helper.make_graph(
@@ -108,7 +139,7 @@ def bundle(
     with Draft(into) as draft:
         (draft.path / "model.onnx").write_bytes(model.SerializeToString())
         (draft.path / "signature.json").write_bytes(readable_json(signature.to_json()))
-        (draft.path / "parity.json").write_bytes(readable_json({}))
+        (draft.path / "parity.json").write_bytes(readable_json(parity or {}))
         return draft.seal("bundle")
 
 

@@ -26,6 +26,7 @@ class Load:
         pause_s: How long each waits between two requests.
         reconnect: Open a connection anew for each request.
         statuses: What may be answered; 200 is looked into.
+        key: The server's API key.
 
     Attributes:
         answers: How many by status, and of those with 200 by version.
@@ -43,6 +44,7 @@ class Load:
         pause_s: float = 0.0,
         reconnect: bool = False,
         statuses: tuple[int, ...] = (200,),
+        key: str = "",
     ) -> None:
         address = httpx.URL(url)
         self.answers: Counter[str] = Counter()
@@ -55,6 +57,7 @@ class Load:
         self._pause_s = pause_s
         self._reconnect = reconnect
         self._statuses = statuses
+        self._headers = {"Content-Type": "application/json", **({"X-API-Key": key} if key else {})}
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(seed,)) for seed in range(clients)]
 
@@ -104,7 +107,7 @@ class Load:
             self.ended += 1
             return False
         try:
-            connection.request("POST", self._path, json.dumps({"inputs": [tensor]}), _HEADERS)
+            connection.request("POST", self._path, json.dumps({"inputs": [tensor]}), self._headers)
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -128,6 +131,3 @@ class Load:
         got = answer["outputs"][0]["data"]
         if got != expected or answer["model_version"] != version:
             self.failures.append(f"version {version} answers {got} to {numbers}: {answer}")
-
-
-_HEADERS = {"Content-Type": "application/json", "Host": "localhost"}

@@ -15,7 +15,7 @@ from lifecycle.core.signature import Signature, TensorSpec
 from lifecycle.registration import register
 from lifecycle.registry import CHAMPION, Version
 from tests.serve.bundles import bundle
-from tests.versions import evaluation_of, stored_file
+from tests.versions import PROVEN, evaluation_of, stored_file
 
 
 def marked_bundle(into: Path, mark: float, *, width: int = 2) -> Artifact:
@@ -26,7 +26,9 @@ def marked_bundle(into: Path, mark: float, *, width: int = 2) -> Artifact:
         outputs=(TensorSpec(name="y", dtype="float32", shape=rows),),
     )
     constant = np.full((1,), mark, np.float32)
-    return bundle(into, [helper.make_node("Add", ["x", "mark"], ["y"])], signature, {"mark": constant})
+    return bundle(
+        into, [helper.make_node("Add", ["x", "mark"], ["y"])], signature, {"mark": constant}, PROVEN
+    )
 
 
 @dataclass(frozen=True)

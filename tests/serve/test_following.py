@@ -13,7 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from lifecycle.cli.main import cli
+from lifecycle.promotion import promote, propose
 from lifecycle.registry import fetch
 from lifecycle.serve.settings import ServedModel, Settings
 from lifecycle.tracking import connect
@@ -103,8 +106,13 @@ def state(server: Server, look: Callable[[dict[str, Any]], object]) -> dict[str,
 
 def counted(server: Server, series: str) -> float:
     """The value of a series in ``/metrics``; 0 where there is none."""
-    lines = httpx.get(f"{server.url()}/metrics", timeout=30).text.splitlines()
-    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(series + " ")), 0.0)
+    return value_of(httpx.get(f"{server.url()}/metrics", timeout=30).text, series)
+
+
+def value_of(page: str, series: str) -> float:
+    """The value of a series on a page of metrics; 0 where there is none."""
+    lines = [line for line in page.splitlines() if line.startswith(series + " ")]
+    return float(lines[0].rpartition(" ")[2]) if lines else 0.0
 
 
 def test_the_alias_moves_under_load_and_no_answer_fails_or_mixes_versions(
@@ -232,3 +240,33 @@ def test_no_worker_loads_mlflow(server: Server) -> None:
         if "-m" in one.cmdline()
     }
     assert sorted(loaded.values()) == [False, False, True]
+
+
+def test_a_rollback_moves_the_endpoint_back(server: Server, marked: Marked, workspace: Workspace) -> None:
+    """By the command, within a look or two, while it is asked without a pause."""
+    marked.client.delete_registered_model_alias(marked.name, "champion")
+    for number in ("1", "2"):
+        promotion = propose(marked.client, f"models:/marked/{number}", workspace.served)
+        promote(marked.client, promotion, force=True, reason="a test of serving")
+    served(server, "2")
+    answered = 'lifecycle_registry_looks_total{model="marked",outcome="answered"}'
+    accepted, page = (
+        'lifecycle_candidates_total{model="marked",outcome="accepted"}',
+        f"{server.url()}/metrics",
+    )
+    with (
+        httpx.Client(timeout=30) as asked,
+        Load(server.url(), "marked", marked.marks, clients=2, pause_s=0.01) as load,
+    ):
+        taken = value_of(asked.get(page).text, accepted)
+        arguments = ["rollback", "marked", "--workspace", str(workspace.path), "--json"]
+        assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
+        looks = value_of(asked.get(page).text, answered)
+        # Moved and taken are one look; the page may have been written between two.
+        text = server.wait_for(
+            lambda: text if value_of(text := asked.get(page).text, accepted) > taken else None
+        )
+        assert value_of(text, answered) - looks <= 2
+        served(server, "1")
+    assert load.failures == []
+    assert set(load.answers) == {"200", "version 1", "version 2"}

@@ -113,3 +113,17 @@ def test_a_damaged_variable_is_refused(content: str, text: str) -> None:
 def test_a_missing_variable_says_how_servers_are_started() -> None:
     with pytest.raises(UsageError, match=r"LIFECYCLE_SERVE is not set\n.*lifecycle serve MODEL"):
         Settings.from_environment({})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"poll_s": 0}, "poll_s: expected more than 0, got 0"),
+        ({"drain_s": -1}, "drain_s: expected 0 or more, got -1"),
+        ({"cors_origins": ("app.example.com",)}, "cors_origins: expected an origin such as https://app"),
+        ({"allowed_hosts": ("https://a.example",)}, "allowed_hosts: expected a name such as"),
+    ],
+)
+def test_guards_and_times_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Settings(models=(ServedModel(name="m", version="1", bundle=Path("b")),), **options)
