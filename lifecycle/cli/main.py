@@ -44,7 +44,8 @@ VERBS = {
     "report": "Where the page of the last run is.",
     "gc": "Remove what nothing refers to; what a version needs stays.",
     "serve": "Answer inference requests over HTTP with a registered version.",
-    "predict": "Send rows of a JSON or .npy file to a running endpoint.",
+    "predict": "Send rows, an array or images to a running endpoint.",
+    "package": "Write a Bento and a Containerfile that serve a model.",
 }
 
 
