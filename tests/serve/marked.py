@@ -11,14 +11,15 @@ from mlflow import MlflowClient
 from onnx import helper
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.core.canonical import readable_json
 from lifecycle.core.signature import Signature, TensorSpec
 from lifecycle.registration import register
 from lifecycle.registry import CHAMPION, Version
 from tests.serve.bundles import bundle
-from tests.versions import PROVEN, evaluation_of, stored_file
+from tests.versions import PROVEN, checkpoint_of, evaluation_of, stored_file
 
 
-def marked_bundle(into: Path, mark: float, *, width: int = 2) -> Artifact:
+def marked_bundle(into: Path, mark: float, *, width: int = 2, parent: Artifact | None = None) -> Artifact:
     """Adds a number to float32 rows (batch, 2): the difference says which version answered."""
     rows = ("batch", width)
     signature = Signature(
@@ -27,7 +28,12 @@ def marked_bundle(into: Path, mark: float, *, width: int = 2) -> Artifact:
     )
     constant = np.full((1,), mark, np.float32)
     return bundle(
-        into, [helper.make_node("Add", ["x", "mark"], ["y"])], signature, {"mark": constant}, PROVEN
+        into,
+        [helper.make_node("Add", ["x", "mark"], ["y"])],
+        signature,
+        {"mark": constant},
+        files={"parity.json": readable_json(PROVEN)},
+        parent=parent,
     )
 
 
@@ -50,13 +56,20 @@ class Marked:
     def add(self, mark: float, *, width: int = 2) -> Version:
         """Register a version that adds `mark` to rows of that width."""
         folder = self.folder / f"{self.name}-{len(self.marks)}"
-        made = marked_bundle(folder / "bundle", mark, width=width)
+        checkpoint = checkpoint_of(folder)
+        made = marked_bundle(folder / "bundle", mark, width=width, parent=checkpoint)
         evaluation = evaluation_of(folder, made.digest)
         experiment = self.client.get_experiment_by_name(self.name)
         id = experiment.experiment_id if experiment else self.client.create_experiment(self.name)
         run = self.client.create_run(id)
         version = register(
-            self.client, self.name, bundle=made, evaluation=evaluation, gates={}, run_id=run.info.run_id
+            self.client,
+            self.name,
+            bundle=made,
+            evaluation=evaluation,
+            checkpoint=checkpoint,
+            gates={},
+            run_id=run.info.run_id,
         )
         self.marks[str(version.number)] = mark
         return version
