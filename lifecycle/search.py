@@ -15,6 +15,8 @@ from lifecycle.core.canonical import JSON, canonical_json, readable_json, sha256
 from lifecycle.core.errors import UsageError
 from lifecycle.core.progress import Progress, terminal_progress
 from lifecycle.core.stage import Context, Stage
+from lifecycle.pipeline.fingerprint import find_fingerprint
+from lifecycle.pipeline.journal import Journal
 from lifecycle.pipeline.runner import run_stages
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.session import data_maker
@@ -127,7 +129,10 @@ class _Search:
         self.metric = cast("str", pipeline.budget.metric)
         self.dense: dict[str, float] = {}
         self.data = data_maker(pipeline.project)
-        self.fingerprint = _fingerprint(self.data())
+        self.journal = Journal(workspace.journal)
+        self.fingerprint = find_fingerprint(
+            pipeline.project, self.journal, lambda: _fingerprint(self.data()), progress.note
+        )
         self.folder = workspace.path / "search"
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -149,6 +154,7 @@ class _Search:
                 context,
                 cache=self.workspace.cache,
                 log=PipelineRun(self.experiment, child),
+                journal=self.journal,
                 data_fingerprint=lambda: self.fingerprint,
             )
             found = self._measured(trial, {outcome.name: outcome.artifact for outcome in outcomes})

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from lifecycle.core.progress import Progress, terminal_progress
 from lifecycle.core.stage import Context, Project
+from lifecycle.pipeline.fingerprint import find_fingerprint
+from lifecycle.pipeline.journal import Journal
 from lifecycle.pipeline.runner import Outcome, check_order, run_stages
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.tracking import PipelineRun, connect, open_experiment
@@ -34,6 +36,7 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, progress: Progress | 
         experiment = open_experiment(connect(workspace), pipeline.project.name, workspace)
         for _ in range(experiment.reap()):
             progress.note("a run that was killed is marked so in MLflow")
+        journal = Journal(workspace.journal)
         context = Context(
             project=pipeline.project,
             data=make_data,
@@ -47,16 +50,20 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, progress: Progress | 
                 context,
                 cache=workspace.cache,
                 log=PipelineRun(experiment, parent),
-                data_fingerprint=lambda: _fingerprint(make_data),
+                journal=journal,
+                data_fingerprint=lambda: find_fingerprint(
+                    pipeline.project, journal, lambda: _fingerprint(make_data), progress.note
+                ),
             )
 
 
 def data_maker(project: Project) -> Callable[[], DataModule]:
     """What makes the project's DataModule, anew at each call."""
-    from lifecycle.core.errors import UsageError
-    from lifecycle.train.data import DataModule
 
     def make() -> DataModule:
+        from lifecycle.core.errors import UsageError
+        from lifecycle.train.data import DataModule
+
         cls = project.data.load(project.root)
         if not issubclass(cls, DataModule):
             wanted = f"class {cls.__name__}(lifecycle.DataModule)"

@@ -30,6 +30,11 @@ class Workspace:
         return self.path / "cache"
 
     @property
+    def journal(self) -> Path:
+        """What ran before, on what it depended and how long it took."""
+        return self.path / "journal.jsonl"
+
+    @property
     def served(self) -> Path:
         """Bundles fetched from the registry, by digest."""
         return self.path / "served"

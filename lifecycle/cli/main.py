@@ -30,6 +30,7 @@ from lifecycle.core.errors import LifecycleError, suggest
 
 VERBS = {
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
+    "plan": "Show what a run would do, why, and how long it may take.",
     "prune": "Train and prune, as a pipeline file says.",
     "compress": "Train, prune and quantize; or search over ways to.",
     "sensitivity": "Show which layers hurt when they alone are pruned or quantized.",

@@ -29,15 +29,18 @@ def print_error(text: str) -> None:
     print(f"error: {text}", file=sys.stderr, flush=True)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; the first column is text, the others are aligned to the right."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[str] = ()
+) -> None:
+    """A table; the first column and those named in `text` are text, the others are aligned to the right."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=SIMPLE, title_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+        left = index == 0 or column in text
+        table.add_column(column, justify="left" if left else "right", no_wrap=column not in text)
     for row in rows:
         table.add_row(*row)
     console = Console()

@@ -50,6 +50,10 @@ LEAST = {
     "reload_dataloaders_every_n_epochs": 0,
 }
 
+# What shows or checks, and changes no result.
+SILENT = ("detect_anomaly", "log_every_n_steps", "profiler")
+PRECISIONS = {"None": "32-true", "32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
 
 def trainer_options() -> dict[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
@@ -110,6 +114,20 @@ def check_fine_tuning(options: Mapping[str, object], epochs: int, lr: float | No
     if "max_epochs" in options:
         raise UsageError("trainer.max_epochs is not for this stage: set its own 'epochs'")
     return check_trainer({**options, "max_epochs": epochs})
+
+
+def counted_trainer(options: Mapping[str, object]) -> dict[str, JSON]:
+    """What of a trainer's options can change a result, precision and determinism said outright."""
+    counted = {name: value for name, value in options.items() if name not in SILENT}
+    precision = counted.get("precision")
+    return cast(
+        "dict[str, JSON]",
+        {
+            "deterministic": True,
+            **counted,
+            "precision": PRECISIONS.get(str(precision), precision),
+        },
+    )
 
 
 def fit(

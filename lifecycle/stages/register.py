@@ -27,6 +27,8 @@ class Register(Stage):
 
     consumes: ClassVar[tuple[str, ...]] = ("bundle", "evaluation")
     produces: ClassVar[str] = "version"
+    libraries: ClassVar[tuple[str, ...]] = ()
+    reads_project: ClassVar[bool] = False
 
     alias: str = "challenger"
     gates: Mapping[str, object] = field(default_factory=dict)
