@@ -20,8 +20,7 @@ from lifecycle.pipeline.journal import Journal
 from lifecycle.pipeline.runner import run_stages
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.session import data_maker
-from lifecycle.tracking import PARENT, Experiment, PipelineRun, connect, open_experiment
-from lifecycle.train.loggers.mlflow_run import MLFlowRun
+from lifecycle.tracking import PipelineRun, RecordedRun, Recorder, recording
 from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -91,10 +90,12 @@ def search(
         raise UsageError("a search needs a 'train' stage, and budget.metric to tell good from bad")
     progress = progress or terminal_progress()
     with workspace.locked():
-        experiment = open_experiment(connect(workspace), pipeline.project.name, workspace)
-        experiment.reap()
-        with experiment.run(f"{pipeline.project.name} search", {"lifecycle.search": "true"}) as parent:
-            work = _Search(pipeline, workspace, experiment, parent, progress)
+        name = pipeline.project.name
+        with (
+            recording(workspace, name, progress.note) as recorder,
+            recorder.run(f"{name} search", {"lifecycle.search": "true"}) as parent,
+        ):
+            work = _Search(pipeline, workspace, recorder, parent, progress)
             rest = [trial for trial in trials if trial != DENSE]
             found = mark_front([work.run(trial) for trial in (DENSE, *rest)], pipeline.budget.mode)
             parent.log_metrics({"trials": len(found), "refused": sum(bool(each.refused) for each in found)})
@@ -117,13 +118,13 @@ class _Search:
         self,
         pipeline: Pipeline,
         workspace: Workspace,
-        experiment: Experiment,
-        parent: MLFlowRun,
+        recorder: Recorder,
+        parent: RecordedRun,
         progress: Progress,
     ) -> None:
         self.pipeline = pipeline
         self.workspace = workspace
-        self.experiment = experiment
+        self.recorder = recorder
         self.parent = parent
         self.progress = progress
         self.metric = cast("str", pipeline.budget.metric)
@@ -147,13 +148,12 @@ class _Search:
             seed=self.pipeline.seed,
             progress=self.progress,
         )
-        tags = {PARENT: self.parent.run_id, "lifecycle.trial": trial.name}
-        with self.experiment.run(trial.name, tags) as child:
+        with self.recorder.run(trial.name, {"lifecycle.trial": trial.name}, self.parent) as child:
             outcomes = run_stages(
                 trial_stages(self.pipeline, trial),
                 context,
                 cache=self.workspace.cache,
-                log=PipelineRun(self.experiment, child),
+                log=PipelineRun(self.recorder, child),
                 journal=self.journal,
                 data_fingerprint=lambda: self.fingerprint,
             )

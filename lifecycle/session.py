@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.core.progress import Progress, terminal_progress
@@ -11,20 +12,25 @@ from lifecycle.pipeline.fingerprint import find_fingerprint
 from lifecycle.pipeline.journal import Journal
 from lifecycle.pipeline.runner import Outcome, check_order, run_stages
 from lifecycle.pipeline.spec import Pipeline
-from lifecycle.tracking import PipelineRun, connect, open_experiment
+from lifecycle.stages.facts import git_state
+from lifecycle.tracking import PipelineRun, recording
+from lifecycle.tracking.machine import environment
 from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
     from lifecycle.train.data import DataModule
 
 
-def run_pipeline(pipeline: Pipeline, workspace: Workspace, progress: Progress | None = None) -> list[Outcome]:
+def run_pipeline(
+    pipeline: Pipeline, workspace: Workspace, progress: Progress | None = None, *, wait_s: float = 0.0
+) -> list[Outcome]:
     """Run every stage that has to be run, tracked in MLflow.
 
     Args:
         pipeline: What to run.
         workspace: Where its results are kept; held for as long as the run lasts.
         progress: Where to say how far it is; by default the terminal.
+        wait_s: For how long to wait for another run in this workspace to end.
 
     Raises:
         LifecycleError: what went wrong in which stage; what was finished before it is kept.
@@ -32,10 +38,8 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, progress: Progress | 
     check_order(pipeline.stages)
     progress = progress or terminal_progress()
     make_data = data_maker(pipeline.project)
-    with workspace.locked():
-        experiment = open_experiment(connect(workspace), pipeline.project.name, workspace)
-        for _ in range(experiment.reap()):
-            progress.note("a run that was killed is marked so in MLflow")
+    name = pipeline.project.name
+    with workspace.locked(wait_s, progress.note), recording(workspace, name, progress.note) as recorder:
         journal = Journal(workspace.journal)
         context = Context(
             project=pipeline.project,
@@ -44,17 +48,28 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, progress: Progress | 
             seed=pipeline.seed,
             progress=progress,
         )
-        with experiment.run(pipeline.project.name, {}) as parent:
+        tags = git_tags(pipeline.project.root)
+        with recorder.run(name, tags) as parent:
+            parent.log_json("environment.json", environment())
             return run_stages(
                 pipeline.stages,
                 context,
                 cache=workspace.cache,
-                log=PipelineRun(experiment, parent),
+                log=PipelineRun(recorder, parent, tags),
                 journal=journal,
                 data_fingerprint=lambda: find_fingerprint(
                     pipeline.project, journal, lambda: _fingerprint(make_data), progress.note
                 ),
             )
+
+
+def git_tags(root: Path) -> dict[str, str]:
+    """Where the project's code stands, under MLflow's name for it; nothing outside a repository."""
+    state = git_state(root)
+    if state["commit"] is None:
+        return {}
+    dirty = str(state["dirty"]).lower()
+    return {"mlflow.source.git.commit": str(state["commit"]), "lifecycle.git.dirty": dirty}
 
 
 def data_maker(project: Project) -> Callable[[], DataModule]:

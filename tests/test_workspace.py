@@ -49,7 +49,9 @@ def test_a_second_run_is_refused_with_the_process_that_holds_it(workspace: Works
             raise AssertionError("two runs hold one workspace")
         message = rf"^another run works in .*/.lifecycle: process {holder.pid}, since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"
         assert caught.match(message.removesuffix("$"))
-        assert caught.value.hint == "Wait until it has ended, or stop it; its lock goes with it."
+        assert (
+            caught.value.hint == "Wait until it has ended (--wait does), or stop it; its lock goes with it."
+        )
 
 
 def test_being_refused_does_not_free_what_another_holds(workspace: Workspace) -> None:

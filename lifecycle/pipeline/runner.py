@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -96,7 +97,7 @@ def run_stages(
         with log.stage(name) as tracker:
             work = _Work(name, stage, inputs, cache / name / key, replace(context, tracker=tracker))
             outcome = work.done(basis, journal)
-            _record(tracker, outcome, stage, key)
+            _record(tracker, outcome, stage, basis)
         outcomes.append(outcome)
         given[outcome.artifact.kind] = outcome.artifact
         if outcome.artifact.kind == "checkpoint":
@@ -167,14 +168,16 @@ class _Work:
         return Outcome(name=self.name, cached=False, seconds=seconds, artifact=artifact)
 
 
-def _record(tracker: Tracker, outcome: Outcome, stage: Stage, key: str) -> None:
+def _record(tracker: Tracker, outcome: Outcome, stage: Stage, basis: Basis) -> None:
     artifact = outcome.artifact
     tracker.set_tags(
         {
-            "lifecycle.key": key,
+            "lifecycle.key": key_of(basis),
             "lifecycle.digest": artifact.digest,
             "lifecycle.parent_digest": artifact.parent or "",
             "lifecycle.cached": str(outcome.cached).lower(),
+            "lifecycle.data": str(basis.get("fingerprint") or ""),
+            "lifecycle.versions": json.dumps(basis["versions"]),
         }
     )
     tracker.log_params(flatten(cast("dict[str, JSON]", asdict(cast("Any", stage)))))

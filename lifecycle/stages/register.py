@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
@@ -13,7 +13,10 @@ from lifecycle.core.errors import LifecycleError
 from lifecycle.core.stage import Context, Stage
 from lifecycle.registry import CHAMPION, PREVIOUS, check_alias
 from lifecycle.stages.facts import facts_of
-from lifecycle.train.loggers.mlflow_run import MLFlowRun
+from lifecycle.tracking import RecordedRun
+
+if TYPE_CHECKING:
+    from lifecycle.train.loggers.mlflow_run import MLFlowRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class Register(Stage):
         """Register once; the same content again is the same version."""
         from lifecycle.registration import register
         from lifecycle.registry import set_alias
+        from lifecycle.tracking.connection import shown
 
         writer = _writer(context)
         version = register(
@@ -54,7 +58,7 @@ class Register(Stage):
         content: JSON = {"name": version.name, "number": version.number, "digest": version.digest}
         with Draft(into) as draft:
             (draft.path / "version.json").write_bytes(readable_json(content))
-            facts = facts_of(self, context, {}, registry=str(writer.client.tracking_uri))
+            facts = facts_of(self, context, {}, registry=shown(str(writer.client.tracking_uri)))
             return draft.seal("version", parent=given["bundle"], facts=facts)
 
     def holds(self, artifact: Artifact, context: Context) -> bool:
@@ -67,8 +71,8 @@ class Register(Stage):
 
 
 def _writer(context: Context) -> MLFlowRun:
-    if not isinstance(context.tracker, MLFlowRun):
+    if not isinstance(context.tracker, RecordedRun):
         raise LifecycleError(
             "register needs MLflow: its tracker writes nowhere", hint="Run it through a pipeline."
         )
-    return context.tracker
+    return context.tracker.live()

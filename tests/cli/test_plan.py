@@ -20,7 +20,7 @@ print("\\n" + " ".join(sys.modules), file=sys.stderr)
 def test_a_plan_of_what_never_ran_says_so(lifecycle: CommandLine) -> None:
     ended = lifecycle("plan", "pipeline.yaml")
     assert ended.code == 0 and ended.err == ""
-    assert [line.split() for line in ended.out.splitlines() if "never" in line][0] == [
+    assert next(line.split() for line in ended.out.splitlines() if "never" in line) == [
         "train",
         "run",
         "never",
