@@ -10,7 +10,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +57,11 @@ class Workspace:
         path = self.path / "identity"
         if not path.is_file():
             self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(path, uuid.uuid4().hex.encode())
+            aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+            write_whole(aside, uuid.uuid4().hex.encode())
+            with suppress(FileExistsError):  # of several who make it at once, one does
+                path.hardlink_to(aside)
+            aside.unlink()
         return path.read_text()
 
     @contextmanager
@@ -102,9 +106,12 @@ class Workspace:
             lock.release()
 
     def _sweep(self) -> None:
-        """Remove drafts that a killed run left: nobody else can be writing them now."""
+        """Remove what a killed run left half written: nobody else can be writing it now."""
         for draft in self.cache.glob("*/.*.draft"):
             shutil.rmtree(draft, ignore_errors=True)
+        for pattern in (".lock.json.*", ".journal.jsonl.*", "tracking/*/.*"):
+            for aside in self.path.glob(pattern):
+                aside.unlink(missing_ok=True)
 
 
 def find_workspace(given: Path | None) -> Workspace:

@@ -83,8 +83,16 @@ def test_whoever_holds_the_workspace_sweeps_drafts_and_nothing_else(workspace: W
     for name in (".key.4711.draft", ".key.work", "key"):
         (folder / name).mkdir(parents=True)
         (folder / name / "file").write_text("x")
+    asides = [
+        workspace.path / ".journal.jsonl.4711",
+        workspace.path / "tracking" / "embedded" / ".a.mark.4711",
+    ]
+    for aside in asides:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text("half")
     with workspace.locked():
         assert sorted(path.name for path in folder.iterdir()) == [".key.work", "key"]
+        assert not [aside for aside in asides if aside.exists()]
 
 
 def test_a_workspace_keeps_its_identity(workspace: Workspace, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import ast
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -52,6 +53,7 @@ LEAST = {
 
 # What shows or checks, and changes no result.
 SILENT = ("detect_anomaly", "log_every_n_steps", "profiler")
+SAVE_EVERY = timedelta(seconds=30)
 PRECISIONS = {"None": "32-true", "32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
@@ -149,7 +151,7 @@ def fit(
         title: What the progress display calls it.
         folder: For checkpoints of the unfinished fit.
         callbacks: More of them.
-        resume: Go on from the last epoch that a killed run left in `folder`.
+        resume: Go on from the last step that a killed run left in `folder`.
     """
     from lifecycle.train.callbacks import ModelCheckpoint, ProgressBar
     from lifecycle.train.checkpoint import load_ckpt
@@ -163,9 +165,17 @@ def fit(
         save_last=True,
         enable_version_counter=False,
     )
+    # Epochs may be long: a kill costs half a minute of steps, and whoever asks to stop loses none.
+    steps = ModelCheckpoint(
+        folder,
+        filename="step",
+        train_time_interval=SAVE_EVERY,
+        save_on_exception=True,
+        enable_version_counter=False,
+    )
     trainer = Trainer(
         **{"deterministic": True, **options, **_last_epoch_validated(options)},
-        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep],
+        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), steps, keep],
         logger=context.tracker,
         default_root_dir=folder,
         enable_model_summary=False,

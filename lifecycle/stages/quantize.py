@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Quantize(Stage):
     """Find the ranges of weights and activations; with ``qat`` train through the rounding as well.
 
-    Killed while it trains, it goes on after its last whole epoch.
+    Killed while it trains, it goes on after the last step that it saved.
 
     Attributes:
         method: ``static`` calibrates, ``qat`` calibrates and then trains, ``dynamic`` leaves the module alone

@@ -17,7 +17,7 @@ from lifecycle.stages.held_out import check_validation
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Stage):
-    """Fit the module; killed, it goes on after its last whole epoch.
+    """Fit the module; killed, it goes on after the last step that it saved.
 
     Attributes:
         trainer: Arguments of `lifecycle.Trainer`.
