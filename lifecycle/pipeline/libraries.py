@@ -99,6 +99,7 @@ def _distribution(module: str) -> str | None:
     return next(iter(packages_distributions().get(module, ())), None)
 
 
+@cache
 def _version(distribution: str) -> str | None:
     try:
         return version(distribution)
