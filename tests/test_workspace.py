@@ -54,6 +54,30 @@ def test_a_second_run_is_refused_with_the_process_that_holds_it(workspace: Works
         )
 
 
+def test_a_run_waits_for_another_when_asked_to(workspace: Workspace) -> None:
+    told: list[str] = []
+    with held_by_another(workspace) as holder:
+
+        def tell(text: str) -> None:
+            told.append(text)
+            holder.kill()
+
+        with workspace.locked(60, tell):
+            assert str(os.getpid()) in (workspace.path / "lock.json").read_text()
+    assert len(told) == 1
+    assert told[0].startswith(f"another run works in {workspace.path}: process {holder.pid}, since 20")
+    assert told[0].endswith(": waiting for it to end")
+
+
+def test_a_wait_comes_to_an_end(workspace: Workspace) -> None:
+    with (
+        held_by_another(workspace) as holder,
+        pytest.raises(LifecycleError, match=f"process {holder.pid}"),
+        workspace.locked(0.1, print),
+    ):
+        raise AssertionError("two runs hold one workspace")
+
+
 def test_being_refused_does_not_free_what_another_holds(workspace: Workspace) -> None:
     with held_by_another(workspace):
         for _ in range(2):

@@ -165,17 +165,15 @@ def fit(
         save_last=True,
         enable_version_counter=False,
     )
-    # Epochs may be long: a kill costs half a minute of steps, and whoever asks to stop loses none.
+    # Epochs may be long: a kill costs half a minute of steps. (The trainer itself saves when asked to stop.)
     steps = ModelCheckpoint(
-        folder,
-        filename="step",
-        train_time_interval=SAVE_EVERY,
-        save_on_exception=True,
-        enable_version_counter=False,
+        folder, filename="step", train_time_interval=SAVE_EVERY, enable_version_counter=False
     )
+    # What is saved last knows what was ranked before it: the other way round, a kill between the two would
+    # leave a fit that has ended and whose best epoch nobody kept.
     trainer = Trainer(
         **{"deterministic": True, **options, **_last_epoch_validated(options)},
-        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), steps, keep],
+        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep, steps],
         logger=context.tracker,
         default_root_dir=folder,
         enable_model_summary=False,

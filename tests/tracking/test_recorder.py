@@ -45,7 +45,7 @@ def found(client: MlflowClient, name: str = "digits") -> dict[str, Run]:
 def record_one(workspace: Workspace, told: list[str]) -> None:
     """A pipeline of one stage, with everything that is recorded of one."""
     files = workspace.path.parent / "made"
-    files.mkdir(exist_ok=True)
+    files.mkdir(parents=True, exist_ok=True)
     (files / "model.txt").write_text("weights")
     with (
         recording(workspace, "digits", told.append) as recorder,
