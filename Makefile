@@ -34,8 +34,9 @@ bench: $(BENCH) ## Run the benchmarks and print their figures
 		echo "==> $$script"; $(BIN)/python "$$script"; \
 	done
 
-chaos: $(DEV) ## Kill training at 100 random instants and compare; let eight promote at once, 50 times
+chaos: $(DEV) ## Kill training at 100 random instants and the pipeline at 50; let eight promote at once, 50 times
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.train.chaos --kills 100
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.pipeline.chaos --kills 50
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50
 
 setup: $(DEV) ## Make .venv with everything that the other targets need

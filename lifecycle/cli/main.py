@@ -15,6 +15,7 @@ code  meaning
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import traceback
@@ -44,6 +45,9 @@ VERBS = {
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows of a JSON or .npy file to a running endpoint.",
 }
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Verbs(click.Group):
@@ -117,6 +121,8 @@ def _show(error: Exception, *, verbose: bool) -> None:
         traceback.print_exception(error)
     if isinstance(error, LifecycleError):
         print_error(str(error))
+    elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+        print_error(f"{error}\nMake room: the same command goes on from here.")
     else:
         hint = "" if verbose else "\nRun it again with `lifecycle -v …` for the traceback."
         print_error(f"{type(error).__name__}: {error}{hint}")
