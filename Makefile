@@ -34,8 +34,9 @@ bench: $(BENCH) ## Run the benchmarks and print their figures
 		echo "==> $$script"; $(BIN)/python "$$script"; \
 	done
 
-chaos: $(DEV) ## Kill training at 100 random instants; let eight promote at once, 50 times; vex the endpoint
+chaos: $(DEV) ## Kill training at 100 random instants and pipelines at 50, vex the endpoint, promote eight at once
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.train.chaos --kills 100
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.pipeline.chaos --kills 50
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50
 	@if command -v pg_ctlcluster >/dev/null; then \
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50 --postgres; \

@@ -14,10 +14,12 @@ from lifecycle.report.page.page import write_page
 from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lifecycle.train.loggers.mlflow_run import MLFlowRun
+    from lifecycle.tracking import RecordedRun
 
 
-def report_run(pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: MLFlowRun) -> Path:
+def report_run(
+    pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: RecordedRun
+) -> Path:
     """Write the page of a run and log it; returns where it is."""
     path = write_page(find_facts(pipeline, workspace, outcomes, run), workspace.reports)
     run.log_artifacts(path.parent)

@@ -1,4 +1,4 @@
-"""MLflow runs with statuses that can be trusted: one parent for a pipeline run, one child for each stage."""
+"""Runs of MLflow written to directly, with statuses that can be trusted."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lifecycle.connection import connect as connect  # whoever tracks connects too
-from lifecycle.connection import find_registry as find_registry
 from lifecycle.core import interrupt
-from lifecycle.core.stage import Tracker
 from lifecycle.train.loggers.mlflow_run import MLFlowRun
 from lifecycle.workspace import Workspace
 
@@ -32,12 +29,7 @@ class Experiment:
 
     def reap(self) -> int:
         """End the runs that a killed process of this workspace left running; returns how many."""
-        query = f"attributes.status = 'RUNNING' AND tags.`{OWNER}` = '{self.owner}'"
-        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        orphans = self.client.search_runs(experiments, query, max_results=1000)
-        for run in orphans:
-            self.client.set_terminated(run.info.run_id, "KILLED")
-        return len(orphans)
+        return reap(self.client, self.owner)
 
     @contextmanager
     def run(self, name: str, tags: Mapping[str, str]) -> Iterator[MLFlowRun]:
@@ -58,6 +50,24 @@ class Experiment:
             self.client.set_terminated(run_id, status)
         except Exception as error:
             logging.getLogger(__name__).warning("run %s could not be marked %s: %s", run_id, status, error)
+
+
+def reap(client: MlflowClient, owner: str) -> int:
+    """End the runs that a killed process of a workspace left running, in any experiment; says how many."""
+    query = f"attributes.status = 'RUNNING' AND tags.`{OWNER}` = '{owner}'"
+    orphans = 0
+    token: str | None = None
+    while True:
+        page = client.search_experiments(max_results=1000, page_token=token)
+        experiments = [experiment.experiment_id for experiment in page]
+        # Those that are found are no longer running: the next search finds the next.
+        while experiments and (found := client.search_runs(experiments, query, max_results=1000)):
+            for run in found:
+                client.set_terminated(run.info.run_id, "KILLED")
+            orphans += len(found)
+        token = page.token
+        if not token:
+            return orphans
 
 
 def open_experiment(client: MlflowClient, name: str, workspace: Workspace) -> Experiment:
@@ -100,18 +110,3 @@ def stage_options(client: MlflowClient, run_id: str) -> dict[str, dict[str, str]
         [run.info.experiment_id], f"tags.`{PARENT}` = '{parent}'", order_by=["start_time"]
     )
     return {stage.data.tags.get("lifecycle.stage", stage.info.run_id): stage.data.params for stage in stages}
-
-
-class PipelineRun:
-    """The parent run of a pipeline, and what opens a child run for each of its stages."""
-
-    def __init__(self, experiment: Experiment, parent: MLFlowRun) -> None:
-        self.experiment = experiment
-        self.parent = parent
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Tracker]:
-        """A child run for one stage."""
-        tags = {PARENT: self.parent.run_id, "lifecycle.stage": name}
-        with self.experiment.run(name, tags) as child:
-            yield child
