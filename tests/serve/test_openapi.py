@@ -25,7 +25,7 @@ from tests.serve.test_npy import saved
 
 # How the text of an error begins: with the place.
 FIELD = re.compile(
-    r"rows\b|'rows'|inputs?\b|'inputs'|outputs?\b|id\b|array\b|images\b|form\b|the body|Content-Type|Inference-Header-Content-Length|X-Timeout-Us|no model|this server has"
+    r"rows\b|'rows'|inputs?\b|'inputs'|outputs?\b|id\b|array\b|images\b|form\b|the body|the request: .*parameters|parameters\b|Content-Type|Inference-Header-Content-Length|X-Timeout-Us|no model|this server has"
 )
 PICTURE = encoded(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
 CHECKS = [
