@@ -104,7 +104,7 @@ def test_a_request_leaves_a_line_and_a_span(server: Server) -> None:
     answered = with_key(server, traceparent=parent, **{"X-Request-ID": "seen-1"})
     assert answered.headers["x-request-id"] == "seen-1"
     line = server.wait_for(
-        lambda: next((one for one in lines(server) if one["request_id"] == "seen-1"), None)
+        lambda: next((one for one in lines(server) if one.get("request_id") == "seen-1"), None)
     )
     assert line["method"] == "GET"
     assert line["route"] == "/v2/models/{name}"
