@@ -168,7 +168,7 @@ class Batcher:
         self._alone_this_turn = False
 
     def _quick(self, samples: int) -> bool:
-        return self.cost.expected(samples) <= QUICK_S
+        return self.cost.undisturbed(samples) <= QUICK_S
 
     def _run_at_once(self, arrays: Mapping[str, Array], size: int, arrived: float) -> Outputs:
         batch = compute(self._model, (arrays,), (size,))

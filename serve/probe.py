@@ -15,6 +15,7 @@ from lifecycle.serve.batch import is_joinable
 from lifecycle.serve.cost import Cost
 
 _TOLERANCE = 1e-3
+_RUNS = 3
 _GUESSES = (1, 2, 8, 16)
 
 
@@ -94,9 +95,10 @@ def _sample(signature: Signature, size: int, seed: int) -> dict[str, Array]:
 
 
 def _timed(model: Model, arrays: Mapping[str, Array], cost: Cost) -> dict[str, Array]:
-    """Run it twice: the first time allocates."""
-    model.run(arrays)
-    started = perf_counter()
+    """Run it a few times; the first is not counted, as it allocates."""
     outputs = model.run(arrays)
-    cost.observe(1, perf_counter() - started)
+    for _ in range(_RUNS):
+        started = perf_counter()
+        model.run(arrays)
+        cost.observe(1, perf_counter() - started)
     return outputs
