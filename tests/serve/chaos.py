@@ -36,7 +36,7 @@ from lifecycle.serve.settings import ServedModel, Settings
 from lifecycle.workspace import Workspace
 from tests.postgres import free_port
 from tests.serve.bundles import bundle
-from tests.serve.load import Load
+from tests.serve.load import Load, once
 from tests.serve.marked import Marked
 from tests.serve.servers import Server, started
 
@@ -177,7 +177,7 @@ def until(server: Server, holds: Callable[[dict[str, object]], bool]) -> None:
 
     def look() -> bool | None:
         time.sleep(0.1)
-        known = httpx.get(url, timeout=30).json().get("following")
+        known = once(url).json().get("following")
         return (known is not None and holds(known["registry"])) or None
 
     server.wait_for(look)
@@ -189,7 +189,7 @@ def arrive(server: Server, version: str) -> None:
 
     def look() -> bool | None:
         time.sleep(0.1)
-        found = {httpx.get(url, timeout=30).headers["x-model-version"] for _ in range(6)}
+        found = {once(url).headers["x-model-version"] for _ in range(6)}
         return found == {version} or None
 
     server.wait_for(look)
