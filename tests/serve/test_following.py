@@ -240,6 +240,7 @@ def test_no_worker_loads_mlflow(server: Server) -> None:
         if "-m" in one.cmdline()
     }
     assert sorted(loaded.values()) == [False, False, True]
+    assert not server.torch_was_imported, "nor does the follower, or what tries a version, load torch"
 
 
 def test_a_rollback_moves_the_endpoint_back(server: Server, marked: Marked, workspace: Workspace) -> None:
