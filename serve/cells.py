@@ -90,7 +90,7 @@ class Cells:
         return slot
 
     def clear(self, names: Collection[str]) -> None:
-        """Make zeros of what a process before this one left under some names: it was so then, and is not now."""
+        """Make zeros of what a process before this one left under some names: it was so then, not now."""
         for (name, _), slot in self._slots.items():
             if name in names:
                 self.values[slot] = 0.0
