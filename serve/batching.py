@@ -140,6 +140,11 @@ class Batcher:
             wait += max(0.0, self._running_until - perf_counter())
         return wait if wait < math.inf else 0.0  # what was never seen is let in
 
+    def refused(self) -> None:
+        """A request for this model was turned away, here or before it came so far."""
+        self.statistics.refused()
+        self._listener.refused()
+
     async def drain(self) -> None:
         """Wait until everything that was accepted is answered."""
         await self._empty.wait()
@@ -168,7 +173,7 @@ class Batcher:
         self._alone_this_turn = False
 
     def _quick(self, samples: int) -> bool:
-        return self.cost.expected(samples) <= QUICK_S
+        return self.cost.undisturbed(samples) <= QUICK_S
 
     def _run_at_once(self, arrays: Mapping[str, Array], size: int, arrived: float) -> Outputs:
         batch = compute(self._model, (arrays,), (size,))
@@ -195,8 +200,7 @@ class Batcher:
             text = f"the wait would be {wait * 1000:.0f} ms, and this one may wait {deadline_s * 1000:.0f} ms"
         else:
             return
-        self.statistics.refused()
-        self._listener.refused()
+        self.refused()
         raise OverloadedError(f"{text}; try again later", retry_after_s=wait)
 
     def _enqueue(self, arrays: Mapping[str, Array], size: int, now: float, deadline_s: float) -> Waiting:

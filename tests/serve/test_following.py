@@ -21,7 +21,7 @@ from lifecycle.registry import fetch
 from lifecycle.serve.settings import ServedModel, Settings
 from lifecycle.tracking import connect
 from lifecycle.workspace import Workspace
-from tests.serve.load import Load
+from tests.serve.load import Load, once
 from tests.serve.marked import Marked
 from tests.serve.servers import Server, started
 
@@ -76,13 +76,13 @@ def _version(marked: Marked, number: str) -> Any:
 
 
 def about(url: str) -> dict[str, Any]:
-    content: dict[str, Any] = httpx.get(f"{url}/v2/models/marked", timeout=30).json()
+    content: dict[str, Any] = once(f"{url}/v2/models/marked").json()
     return content
 
 
 def versions(url: str, asks: int = 8) -> set[str]:
     """Which versions answer, asked on connections of their own so that every worker is met."""
-    return {httpx.get(f"{url}/v2/models/marked", timeout=30).headers["x-model-version"] for _ in range(asks)}
+    return {once(f"{url}/v2/models/marked").headers["x-model-version"] for _ in range(asks)}
 
 
 def served(server: Server, version: str) -> None:
@@ -106,7 +106,7 @@ def state(server: Server, look: Callable[[dict[str, Any]], object]) -> dict[str,
 
 def counted(server: Server, series: str) -> float:
     """The value of a series in ``/metrics``; 0 where there is none."""
-    return value_of(httpx.get(f"{server.url()}/metrics", timeout=30).text, series)
+    return value_of(once(f"{server.url()}/metrics").text, series)
 
 
 def value_of(page: str, series: str) -> float:
@@ -228,7 +228,7 @@ def test_killed_processes_are_replaced_and_go_on_from_there(server: Server, mark
 
 
 def _series(server: Server, name: str) -> int:
-    lines = httpx.get(f"{server.url()}/metrics", timeout=30).text.splitlines()
+    lines = once(f"{server.url()}/metrics").text.splitlines()
     return sum(line.startswith(name + "{") for line in lines)
 
 
@@ -240,6 +240,7 @@ def test_no_worker_loads_mlflow(server: Server) -> None:
         if "-m" in one.cmdline()
     }
     assert sorted(loaded.values()) == [False, False, True]
+    assert not server.torch_was_imported, "nor does the follower, or what tries a version, load torch"
 
 
 def test_a_rollback_moves_the_endpoint_back(server: Server, marked: Marked, workspace: Workspace) -> None:
