@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 LEAST_BYTES = 1024
 PLAIN = "/v2"
-"""Left alone here: tritonclient's asynchronous client says that it takes gzip, and reads it in inference only."""
+"""Left alone here: tritonclient's asynchronous client asks for gzip and reads it in inference only."""
 
 _LEVEL = 1
 _WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
