@@ -89,6 +89,13 @@ def test_whatever_happened_to_a_file_it_is_read_or_refused(
         assert made.shape[1:] == (2,)
 
 
+def test_texts_are_sent_as_rows() -> None:
+    with pytest.raises(
+        UsageError, match="array: 'image' takes texts, which no array carries here; send JSON rows"
+    ):
+        decode_npy(saved(np.array([["a", "b"]])), takes("batch", 2, dtype="object"))
+
+
 def test_nothing_is_unpickled() -> None:
     with pytest.raises(UsageError, match="array: expected numbers, got elements of type object"):
         decode_npy(saved(np.array([[{}, {}]], object), allow_pickle=True), takes("batch", 2))

@@ -160,12 +160,16 @@ def test_files_are_sent_together(page: Page, tmp_path: Path) -> None:
 
 
 def test_each_model_gets_the_input_that_suits_it(page: Page) -> None:
-    assert page.locator("#models option").all_inner_texts() == ["digits", "logarithm", "table", "sum"]
+    assert page.locator("#models option").all_inner_texts() == ["digits", "logarithm", "table", "sum", "echo"]
     page.select_option("#models", "logarithm")
     assert page.locator("[role=tab]").all_inner_texts() == ["JSON", "File"]
     page.fill("#json", "[[1, 10]]")
     page.click("#ask")
     assert bars(page) == {"0": "0", "1": "2.303"}
+    page.select_option("#models", "echo")
+    page.fill("#json", '[["a", "<b>"]]')
+    page.click("#ask")
+    expect(page.locator(".prediction pre")).to_have_text('["a","<b>"]')
     page.select_option("#models", "sum")  # its two inputs go by the protocol
     assert page.locator("[role=tab]").all_inner_texts() == ["JSON"]
     page.fill("#json", page.input_value("#json").replace(r"0.637", "1"))
