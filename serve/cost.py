@@ -54,6 +54,12 @@ class Cost:
         """Seconds for so many samples in so many runs; infinite before anything was seen."""
         return self._fixed_s * runs + self._sample_s * samples
 
+    @property
+    def gain(self) -> float:
+        """The share of the time that large batches save over single samples."""
+        whole = self._fixed_s + self._sample_s
+        return self._fixed_s / whole if whole < math.inf else 1.0
+
     def undisturbed(self, samples: int) -> float:
         """Seconds where nothing else wants the processor, as the quickest of the recent runs shows."""
         return self.expected(samples) * self._least

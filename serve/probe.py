@@ -12,7 +12,7 @@ import numpy as np
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.runtime import Model
-from lifecycle.serve.batch import is_joinable
+from lifecycle.serve.batch import compute, count_samples, is_joinable
 from lifecycle.serve.cost import Cost
 
 Arrays: TypeAlias = "Mapping[str, Array]"
@@ -67,21 +67,20 @@ def _mixes_nothing(
     model: Model, pair: tuple[Arrays, Arrays], alone: tuple[Arrays, Arrays], cost: Cost
 ) -> bool:
     """Whether several copies of a pair get the answers that each of the two got alone."""
-    first, second = pair
     axis = str(model.signature.inputs[0].shape[0])
-    copies = min(_COPIES, model.signature.axes.get(axis, (1, 2 * _COPIES))[1] // 2)
-    try:
-        together = _timed(
-            model, {name: _joined(first[name], second[name], copies) for name in first}, 2 * copies, cost
-        )
-    except LifecycleError:
-        return False
-    one, other = alone
-    return all(_close(together[name], _joined(one[name], other[name], copies)) for name in together)
-
-
-def _joined(one: Array, other: Array, copies: int) -> Array:
-    return np.concatenate([one, other] * copies)
+    size = count_samples(pair[0], model.signature.inputs[0].name)
+    copies = min(_COPIES, model.signature.axes.get(axis, (1, 2 * _COPIES * size))[1] // (2 * size))
+    arrays = list(pair) * copies
+    for _ in range(_RUNS):
+        done = compute(model, arrays, [size] * len(arrays))
+        if done.executions > 1:  # it could not be computed together
+            return False
+        cost.observe(done.samples, done.time_s)
+    return all(
+        not isinstance(answer, Exception) and _close(answer[name], alone[at % 2][name])
+        for at, answer in enumerate(done.answers)
+        for name in alone[0]
+    )
 
 
 def _close(got: Array, want: Array) -> bool:

@@ -29,6 +29,17 @@ def test_a_line_is_learned_and_followed_when_it_moves() -> None:
         assert cost.expected(20, runs=2) == pytest.approx(2 * base + 20 * slope, rel=0.01)
 
 
+def test_what_a_batch_saves_is_what_is_done_once_for_it() -> None:
+    assert Cost().gain == 1.0
+    cost = Cost()
+    for at in range(100):
+        cost.observe(1 + at % 7, 0.003 + 0.001 * (1 + at % 7))
+    assert cost.gain == pytest.approx(0.75, rel=0.01)
+    for at in range(300):
+        cost.observe(1 + at % 7, 0.001 * (1 + at % 7))
+    assert cost.gain < 0.01
+
+
 def test_a_single_run_that_was_held_up_moves_it_little() -> None:
     cost = Cost()
     for _ in range(50):
