@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import signal
@@ -51,22 +52,37 @@ def marked(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Ma
 
 
 @pytest.fixture(scope="module")
+def second(marked: Marked, tmp_path_factory: pytest.TempPathFactory) -> Marked:
+    """Another model of the same registry, of three columns; versions 1 and 2 add 30 and 40."""
+    folder = tmp_path_factory.mktemp("second")
+    before = Path.cwd()
+    os.chdir(folder)
+    made = Marked(marked.client, folder, "second", {})
+    for mark in (30.0, 40.0):
+        made.add(mark, width=3)
+    made.move("1")
+    os.chdir(before)
+    return made
+
+
+@pytest.fixture(scope="module")
 def server(
-    marked: Marked, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+    marked: Marked, second: Marked, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """Two workers follow the champion."""
-    settings = settings_of(marked, workspace)
+    """Two workers follow the champions of two models."""
+    settings = settings_of(workspace, marked, second)
     with started(settings, tmp_path_factory.mktemp("server")) as running:
         url = running.url()
         running.wait_for(lambda: "following" in about(url) or None)
         yield running
 
 
-def settings_of(marked: Marked, workspace: Workspace, **options: Any) -> Settings:
-    bundle, _ = fetch(marked.client, _version(marked, "1"), workspace.served)
-    model = ServedModel(name=marked.name, version="1", bundle=bundle.path, follow=marked.uri)
-    options = {"port": 0, "workers": 2, "threads": 1, "poll_s": 0.3, "workspace": workspace.path} | options
-    return Settings(models=(model,), **options)
+def settings_of(workspace: Workspace, *followed: Marked) -> Settings:
+    models = []
+    for one in followed:
+        bundle, _ = fetch(one.client, _version(one, "1"), workspace.served)
+        models.append(ServedModel(name=one.name, version="1", bundle=bundle.path, follow=one.uri))
+    return Settings(models=tuple(models), port=0, workers=2, threads=1, poll_s=0.3, workspace=workspace.path)
 
 
 def _version(marked: Marked, number: str) -> Any:
@@ -80,18 +96,18 @@ def about(url: str) -> dict[str, Any]:
     return content
 
 
-def versions(url: str, asks: int = 8) -> set[str]:
+def versions(url: str, name: str = "marked", asks: int = 8) -> set[str]:
     """Which versions answer, asked on connections of their own so that every worker is met."""
-    return {once(f"{url}/v2/models/marked").headers["x-model-version"] for _ in range(asks)}
+    return {once(f"{url}/v2/models/{name}").headers["x-model-version"] for _ in range(asks)}
 
 
-def served(server: Server, version: str) -> None:
+def served(server: Server, version: str, name: str = "marked") -> None:
     """Wait until no worker answers with another version."""
     url = server.url()
 
     def everywhere() -> bool | None:
         time.sleep(0.1)
-        return versions(url) == {version} or None
+        return versions(url, name) == {version} or None
 
     server.wait_for(everywhere)
 
@@ -132,6 +148,21 @@ def test_the_alias_moves_under_load_and_no_answer_fails_or_mixes_versions(
     assert (
         counted(server, f'lifecycle_model_info{{digest="{digest}",model="marked",version="1"}}') == 2
     )  # workers
+
+
+def test_each_model_is_followed_by_itself(server: Server, marked: Marked, second: Marked) -> None:
+    """One moves while the other is offered something bad."""
+    marked.move(marked.add(math.inf))
+    second.move("2")
+    served(server, "2", "second")
+    state(server, lambda known: known["refused"])
+    assert versions(server.url()) == {"1"}
+    asked = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
+    with httpx.Client(timeout=30) as client:
+        answer = client.post(f"{server.url()}/v2/models/second/infer", json=asked).json()
+    assert (answer["model_version"], answer["outputs"][0]["data"]) == ("2", [41, 42, 43])
+    marked.move("1")
+    state(server, lambda known: known["refused"] is None)
 
 
 @pytest.mark.parametrize(

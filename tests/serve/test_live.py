@@ -41,7 +41,7 @@ def server(key_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         workers=2,
         threads=1,
         timeout_s=2.0,
-        drain_s=1.0,
+        drain_s=2.0,
         api_keys=key_file,
         cors_origins=("https://app.example.com",),
         access_log=True,
