@@ -128,31 +128,42 @@ def main() -> int:
             }
             for connections in CONNECTIONS:
                 loads = {name: [] for name in servers}
-                for _ in range(options.rounds):
-                    for name, server in servers.items():
-                        loads[name].append(load(server, connections, options.seconds, cores[1]))
+                names = list(servers)
+                for at in range(options.rounds):
+                    first = at % len(names)  # nobody is always the one after the heaviest
+                    for name in (*names[first:], *names[:first]):
+                        loads[name].append(load(servers[name], connections, options.seconds, cores[1]))
                 found[case.name, connections] = loads
                 show(case.name, connections, loads)
     return judge(found)
 
 
 def show(case: str, connections: int, loads: dict[str, list[Load]]) -> None:
-    """A table of medians."""
+    """A table of medians; "rate" and "CPU" say how many times better ours is."""
     print(f"\n{case}, {connections} connections")
-    heads = ("requests/s", "p50 ms", "p99 ms", "CPU ms/request", "ours is", "wrong")
+    heads = ("requests/s", "p50 ms", "p99 ms", "CPU ms/request", "rate", "CPU", "wrong")
     print(" " * 22 + "".join(f"{head:>{len(head) + 3}}" for head in heads))
     for name, runs in loads.items():
         rate, p50, p99, cpu = (
             median(getattr(run, field) for run in runs) for field in ("rate", "p50_ms", "p99_ms", "cpu_ms")
         )
-        ratio = f"{ratio_of(loads, name):.2f} x" if name != OURS else ""
+        by_rate = f"{ratio_of(loads, name):.2f} x" if name != OURS else ""
+        by_cpu = f"{cpu_ratio_of(loads, name):.2f} x" if name != OURS else ""
         wrong = sum(run.wrong for run in runs)
-        print(f"  {name:20}{rate:13.0f}{p50:9.3f}{p99:9.3f}{cpu:17.3f}{ratio:>10}{wrong:8}", flush=True)
+        print(
+            f"  {name:20}{rate:13.0f}{p50:9.3f}{p99:9.3f}{cpu:17.3f}{by_rate:>9}{by_cpu:>8}{wrong:8}",
+            flush=True,
+        )
 
 
 def ratio_of(loads: dict[str, list[Load]], name: str) -> float:
     """Our rate over another's, the median of the rounds."""
     return median(ours.rate / other.rate for ours, other in zip(loads[OURS], loads[name], strict=True))
+
+
+def cpu_ratio_of(loads: dict[str, list[Load]], name: str) -> float:
+    """Another's processor time for a request over ours: hardly moved by what else the machine does."""
+    return median(other.cpu_ms / ours.cpu_ms for ours, other in zip(loads[OURS], loads[name], strict=True))
 
 
 def judge(found: dict[tuple[str, int], dict[str, list[Load]]]) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from lifecycle.serve.codec import render_json
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Scope
 
 PERIOD_S = 0.1
+PIECE_BYTES = select.PIPE_BUF
 LIMIT = 20_000
 """Lines that wait; where they come faster than they can be written the oldest are left out, and counted."""
 
@@ -25,7 +28,7 @@ class AccessLog:
     """Takes lines from the event loop and writes them a few times a second.
 
     Args:
-        write: Writes bytes somewhere.
+        write: Writes whole lines somewhere; called with `PIECE_BYTES` at most.
     """
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
@@ -86,13 +89,31 @@ class AccessLog:
         if not lines:
             return
         try:
-            self._write(b"".join(_line(line) for line in lines))
+            for piece in pieces(_line(line) for line in lines):
+                self._write(piece)
         except OSError:  # nobody reads it any more
             self._left_out += len(lines)
             return
         if self._left_out:
             log.warning("the access log leaves out %d lines: they came faster than written", self._left_out)
             self._left_out = 0
+
+
+def write_to_stderr(piece: bytes) -> None:
+    """Past Python's own buffer: nobody would flush it."""
+    os.write(2, piece)
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines put together, as many as the system writes to a pipe in one go: other workers write there too."""
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) > PIECE_BYTES:
+            yield piece
+            piece = b""
+        piece += line
+    if piece:
+        yield piece
 
 
 def _line(line: dict[str, object]) -> bytes:

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 
-from lifecycle.core.errors import LifecycleError
+from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.runtime import Model
+from lifecycle.serve.errors import ModelFailedError
 
 Outputs: TypeAlias = "dict[str, Array]"
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Waiting:
-    """One request that waits for its turn.
-
-    Attributes:
-        arrays: Inputs by name, checked.
-        size: Samples, the length of the first axis.
-        key: Requests of the same key can be computed together; None for one that cannot.
-        arrived: When it was accepted, by `time.perf_counter`.
-        deadline: When it is too late to begin.
-        future: Its outputs, or why there are none; cancelled when nobody waits for them any more.
-    """
-
-    arrays: Mapping[str, Array]
-    size: int
-    key: object
-    arrived: float
-    deadline: float
-    future: asyncio.Future[Outputs]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,3 +119,18 @@ def _alone(model: Model, arrays: Mapping[str, Array]) -> Outputs | Exception:
         return model.compute(arrays)
     except Exception as error:  # told to the one that it belongs to
         return error
+
+
+def count_samples(arrays: Mapping[str, Array], name: str) -> int:
+    """The length of an input's first axis."""
+    shape = arrays[name].shape
+    return cast(int, shape[0]) if shape else 1
+
+
+def blamed(error: Exception) -> Exception:
+    """What the client is told: that the network cannot compute these values, unless something else failed."""
+    if isinstance(error, UsageError) or not isinstance(error, LifecycleError):
+        return error
+    told = ModelFailedError(error.message)
+    told.__cause__ = error
+    return told

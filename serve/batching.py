@@ -10,27 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import cast
 
-from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.signature import Array
 from lifecycle.export.runtime import Model
-from lifecycle.serve.batch import Computed, Outputs, Waiting, compute
+from lifecycle.serve.batch import Computed, Outputs, blamed, compute, count_samples
 from lifecycle.serve.cost import Cost
-from lifecycle.serve.errors import GoneError, ModelFailedError, NotReadyError, OverloadedError
+from lifecycle.serve.errors import NotReadyError, OverloadedError
 from lifecycle.serve.listener import Listener, Silence
 from lifecycle.serve.queue import Queue
 from lifecycle.serve.statistics import Statistics
+from lifecycle.serve.waiting import Gone, Waiting, answer_of
 
 QUICK_S = 0.001
+LEAST_GAIN = 0.1
 _COMPANY_SHARE = 0.1
 _LOOK_EVERY = 4
-
-Gone = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +120,7 @@ class Batcher:
             GoneError: nobody waits for the answer any more, and it was not computed.
         """
         now = perf_counter()
-        size = _size(arrays, self._names[0])
+        size = count_samples(arrays, self._names[0])
         deadline_s = self.deadline_s if deadline_s is None else min(deadline_s, self.deadline_s)
         if self._closed:
             raise NotReadyError("this version of the model is no longer served; try again")
@@ -134,11 +132,17 @@ class Batcher:
     def expected_wait(self) -> float:
         """Seconds until a request that came now would have its turn."""
         waiting = len(self._queue)
-        runs = -(-self._queue.samples // self.batch_size) if self._joinable else waiting
+        most = self._most()
+        runs = -(-self._queue.samples // most) if most > 1 else waiting
         wait = self.cost.expected(self._queue.samples, runs) if waiting else 0.0
         if self._running:
             wait += max(0.0, self._running_until - perf_counter())
         return wait if wait < math.inf else 0.0  # what was never seen is let in
+
+    def refused(self) -> None:
+        """A request for this model was turned away, here or before it came so far."""
+        self.statistics.refused()
+        self._listener.refused()
 
     async def drain(self) -> None:
         """Wait until everything that was accepted is answered."""
@@ -158,17 +162,24 @@ class Batcher:
         if self._queue or self._running or self._crowded or not self._quick(size):
             return False
         if self._alone_this_turn:  # from now on, what comes in one turn is collected
-            self._crowded = self._joinable
-            return not self._joinable
+            self._crowded = self._most() > 1
+            return not self._crowded
         self._alone_this_turn = True
         asyncio.get_running_loop().call_soon(self._end_turn)
         return True
+
+    def _most(self) -> int:
+        """Samples of the next batch: one, where together they take as long as one after the other.
+
+        Large tensors do: what a batch saves of ONNX Runtime's own work, copying them together costs.
+        """
+        return self.batch_size if self._joinable and self.cost.gain > LEAST_GAIN else 1
 
     def _end_turn(self) -> None:
         self._alone_this_turn = False
 
     def _quick(self, samples: int) -> bool:
-        return self.cost.expected(samples) <= QUICK_S
+        return self.cost.undisturbed(samples) <= QUICK_S
 
     def _run_at_once(self, arrays: Mapping[str, Array], size: int, arrived: float) -> Outputs:
         batch = compute(self._model, (arrays,), (size,))
@@ -181,7 +192,7 @@ class Batcher:
         time_s = perf_counter() - arrived
         if isinstance(answer, Exception):
             self.statistics.failed(time_s)
-            raise _blamed(answer)
+            raise blamed(answer)
         self.statistics.answered(size, 0.0, time_s)
         return answer
 
@@ -195,8 +206,7 @@ class Batcher:
             text = f"the wait would be {wait * 1000:.0f} ms, and this one may wait {deadline_s * 1000:.0f} ms"
         else:
             return
-        self.statistics.refused()
-        self._listener.refused()
+        self.refused()
         raise OverloadedError(f"{text}; try again later", retry_after_s=wait)
 
     def _enqueue(self, arrays: Mapping[str, Array], size: int, now: float, deadline_s: float) -> Waiting:
@@ -209,25 +219,15 @@ class Batcher:
         self._empty.clear()
         if self._running:
             return waiting
-        if self._queue.samples >= self.batch_size:
+        if self._queue.samples >= self._most():
             self._next_turn()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_soon(self._next_turn)
         return waiting
 
     async def _wait(self, waiting: Waiting, gone: Gone | None) -> Outputs:
-        if gone is None or (not self._running and self._quick(self._queue.samples)):
-            return await waiting.future
-        watch = asyncio.ensure_future(gone())
-        watch.add_done_callback(lambda _: waiting.future.cancel())
-        try:
-            return await waiting.future
-        except asyncio.CancelledError:
-            if watch.done() and not watch.cancelled():
-                raise GoneError("the client went away before its turn came") from None
-            raise
-        finally:
-            watch.cancel()
+        quick = not self._running and self._quick(self._queue.samples)
+        return await answer_of(waiting, None if quick else gone)
 
     # -- batches ---------------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        batch = self._queue.take(self.batch_size)
+        batch = self._queue.take(self._most())
         if not batch:
             self._crowded = False
             self._rest()
@@ -276,7 +276,7 @@ class Batcher:
 
     def _company_wait(self) -> float:
         """Seconds that the oldest may still wait for others, now that the model is free."""
-        if not self._joinable or self._queue.samples >= self.batch_size:
+        if self._queue.samples >= self._most():
             return 0.0
         longest = min(
             self._batching.batch_deadline_s, _COMPANY_SHARE * self.cost.expected(self._queue.samples)
@@ -294,7 +294,7 @@ class Batcher:
             if isinstance(answer, Exception):
                 self.statistics.failed(now - waiting.arrived)
                 if not waiting.future.done():
-                    waiting.future.set_exception(_blamed(answer))
+                    waiting.future.set_exception(blamed(answer))
                 continue
             self.statistics.answered(waiting.size, done.started - waiting.arrived, now - waiting.arrived)
             if not waiting.future.done():
@@ -305,17 +305,3 @@ def _most_samples(model: Model, wanted: int) -> int:
     """No more than the model takes at once."""
     axis = model.signature.inputs[0].shape[0]
     return min(wanted, model.signature.axes.get(str(axis), (1, wanted))[1])
-
-
-def _size(arrays: Mapping[str, Array], name: str) -> int:
-    shape = arrays[name].shape
-    return cast(int, shape[0]) if shape else 1
-
-
-def _blamed(error: Exception) -> Exception:
-    """What the client is told: that the network cannot compute these values, unless something else failed."""
-    if isinstance(error, UsageError) or not isinstance(error, LifecycleError):
-        return error
-    told = ModelFailedError(error.message)
-    told.__cause__ = error
-    return told

@@ -11,7 +11,7 @@ import fcntl
 import json
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +67,13 @@ class Cells:
         self._index.truncate(_whole(self._stem))
         self.values[_PID] = os.getpid()
 
-    def block(self, name: str, labels: Sequence[str] = (), *, size: int = 1, fresh: bool = False) -> int:
+    def block(self, name: str, labels: Sequence[str] = (), *, size: int = 1) -> int:
         """The first slot of a block, made of zeros where there is none yet.
 
         Args:
             name: What is counted.
             labels: Of what.
             size: How many numbers; always the same for one name.
-            fresh: Zeros even where a process before this one left something: for what is now, not ever.
 
         Raises:
             OverflowError: there is no room; somebody uses as a label what has no end of values.
@@ -88,9 +87,13 @@ class Cells:
             self._index.write(json.dumps([name, list(labels), size]) + "\n")
             self._index.flush()
             self._slots[key] = slot
-        elif fresh:
-            self.values[slot : slot + size] = memoryview(bytes(8 * size)).cast("d")
         return slot
+
+    def clear(self, names: Collection[str]) -> None:
+        """Make zeros of what a process before this one left under some names: it was so then, not now."""
+        for (name, _), slot in self._slots.items():
+            if name in names:
+                self.values[slot] = 0.0
 
     def close(self) -> None:
         """Leave the files, for who comes next."""

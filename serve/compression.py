@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LEAST_BYTES = 1024
+PLAIN = "/v2"
+"""Left alone here: tritonclient's asynchronous client asks for gzip and reads it in inference only."""
+
 _LEVEL = 1
 _WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
@@ -25,7 +28,7 @@ class Compressed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         accepted = dict(scope["headers"]).get(b"accept-encoding")
-        if accepted is None or scope["method"] == "HEAD":
+        if accepted is None or scope["method"] == "HEAD" or scope["path"].startswith(PLAIN):
             await self._app(scope, receive, send)
             return
         head: Message | None = None

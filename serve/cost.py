@@ -6,6 +6,7 @@ import math
 
 _KEEP = 0.9
 _SURPRISE = 4.0
+_FORGET = 1.02
 
 
 class Cost:
@@ -27,11 +28,14 @@ class Cost:
         self._weight = self._size = self._square = self._time = self._product = 0.0
         self._fixed_s = math.inf
         self._sample_s = 0.0
+        self._least = 1.0
 
     def observe(self, size: int, time_s: float) -> None:
         """A batch of so many samples took so many seconds; what is far out of line was held up by others."""
         if self._weight:
-            time_s = min(time_s, _SURPRISE * self.expected(size))
+            expected = self.expected(size)
+            self._least = min(time_s / expected, self._least * _FORGET, 1.0)
+            time_s = min(time_s, _SURPRISE * expected)
         self._weight = self._weight * _KEEP + 1
         self._size = self._size * _KEEP + size
         self._square = self._square * _KEEP + size * size
@@ -49,3 +53,13 @@ class Cost:
     def expected(self, samples: int, runs: int = 1) -> float:
         """Seconds for so many samples in so many runs; infinite before anything was seen."""
         return self._fixed_s * runs + self._sample_s * samples
+
+    @property
+    def gain(self) -> float:
+        """The share of the time that large batches save over single samples."""
+        whole = self._fixed_s + self._sample_s
+        return self._fixed_s / whole if whole < math.inf else 1.0
+
+    def undisturbed(self, samples: int) -> float:
+        """Seconds where nothing else wants the processor, as the quickest of the recent runs shows."""
+        return self.expected(samples) * self._least

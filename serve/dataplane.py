@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 
 from lifecycle.core.signature import Array
-from lifecycle.serve.batching import Gone
 from lifecycle.serve.codec import describe, names_of
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.errors import NotReadyError, RequestError, UnknownError
+from lifecycle.serve.waiting import Gone
 
 
 class DataPlane:

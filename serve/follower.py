@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import select
+import shutil
 import signal
 import threading
 import time
@@ -34,6 +35,7 @@ HELD = 0
 
 _HUNG, _BROKEN = 75, 70
 _LOOK_S = 0.5
+_OLD_S = 86_400.0
 
 
 def main() -> None:
@@ -110,10 +112,18 @@ class Registry:
         with self._lock:
             if self._connected is None:
                 self._connected = find_registry(self._workspace)
-                client = self._connected[0]
+                client, folder = self._connected
+                _sweep(folder)
                 # `process_address` lends these for a while and puts back what was there: let it be the same.
                 os.environ["MLFLOW_TRACKING_URI"] = client.tracking_uri
             return self._connected
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a follower that was killed had fetched in part; nobody fetches for a day."""
+    for path in folder.glob(".fetched-*"):
+        if path.stat().st_mtime < time.time() - _OLD_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _count(metrics: Metrics, model: str, outcome: Outcome, state: Followed) -> None:

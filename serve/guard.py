@@ -7,14 +7,10 @@ import re
 from random import getrandbits
 from typing import TYPE_CHECKING
 
-from lifecycle.serve.codec import Parsed, parse_json
 from lifecycle.serve.errors import MediaTypeError
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from lifecycle.serve.body import Bodies
 
 JSON = "application/json"
 ID_HEADER = b"x-request-id"
@@ -60,23 +56,6 @@ def log_failure(scope: Scope) -> None:
     """The exception at hand is a bug of ours; the client was told the id to look for."""
     request_id = scope["state"]["request_id"]
     log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
-
-
-async def read_json(request: Request, bodies: Bodies) -> Parsed:
-    """The JSON that a request brings.
-
-    Raises:
-        MediaTypeError: the headers say that it is something else.
-        MalformedError: it is not JSON.
-        RequestError: it is too long, or too slow; see `Bodies.read`.
-        starlette.requests.ClientDisconnect: the client went away.
-    """
-    check_json(request.headers.get("content-type", JSON))
-    body = await bodies.read(dict(request.scope["headers"]), request.receive)
-    try:
-        return parse_json(body.content)
-    finally:
-        body.release()
 
 
 def check_json(content_type: str) -> None:

@@ -29,7 +29,7 @@ from lifecycle.serve.codec import may_hold_booleans, parse_json, render_json
 from lifecycle.serve.compression import folded
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.errors import GoneError
+from lifecycle.serve.errors import GoneError, OverloadedError
 from lifecycle.serve.guard import ID_HEADER, check_json, identify, log_failure
 from lifecycle.serve.pressure import Pressure
 
@@ -97,7 +97,7 @@ class Inference:
             timeout_s = _timeout_s(headers)
             json_size = _json_size(headers)
             body = await self._bodies.read(headers, receive, tail_at=json_size or 0)
-            self._pressure.check(timeout_s or endpoint.batcher.deadline_s)
+            self._shed(endpoint, timeout_s)
             if self._plane.models.get(name) is not endpoint:  # another version came with the body
                 endpoint = self._plane.find(name, version)
             asked = _decode(body.content, json_size, endpoint)
@@ -126,6 +126,13 @@ class Inference:
         if b"accept-encoding" in headers:
             content = folded(headers[b"accept-encoding"], given, content)
         await send_answer(send, status, given, content)
+
+    def _shed(self, endpoint: Endpoint, timeout_s: float | None) -> None:
+        try:
+            self._pressure.check(timeout_s or endpoint.batcher.deadline_s)
+        except OverloadedError:
+            endpoint.batcher.refused()
+            raise
 
     def _refusal(
         self, scope: Scope, endpoint: Endpoint | None, error: LifecycleError

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from lifecycle.serve.cells import Cells
+
+log = logging.getLogger("lifecycle.serve")
 
 CELLS = "cells"
 """Where the processes of a server count, in its own folder."""
@@ -88,6 +91,9 @@ class Metrics:
         self._cells = cells
         self._values = cells.values
         self._slots: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._full = False
+        self._spill = cells.block("spill", size=max(family.size for family in FAMILIES.values()))
+        cells.clear([name for name, family in FAMILIES.items() if family.kind == "gauge"])
 
     def add(self, name: str, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
         """Count, or move a gauge."""
@@ -110,6 +116,12 @@ class Metrics:
         family = FAMILIES[name]
         slot = self._slots.get((name, labels))
         if slot is None:
-            slot = self._cells.block(name, labels, size=family.size, fresh=family.kind == "gauge")
+            try:
+                slot = self._cells.block(name, labels, size=family.size)
+            except OverflowError as error:
+                slot = self._spill  # counted, and shown nowhere
+                if not self._full:
+                    log.error("metrics: %s", error)
+                self._full = True
             self._slots[name, labels] = slot
         return slot

@@ -32,6 +32,8 @@ def decode_npy(body: bytes | memoryview, signature: Signature) -> dict[str, Arra
         UsageError: it is no such file, or its array is not what the model takes.
     """
     spec = single_input(signature)
+    if spec.dtype == "object":
+        raise UsageError(f"array: '{spec.name}' takes texts, which no array carries here; send JSON rows")
     shape, fortran, dtype, start = _read_header(body)
     _check_shape(shape, spec)
     stated = prod(shape) * dtype.itemsize

@@ -70,10 +70,13 @@ def document(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, JSON]:
             "headers": _headers(),
             "schemas": {"Error": _error_schema()},
             "responses": {name: _error_response(status, text) for status, (name, text) in _ERRORS.items()},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
         },
         # A key is asked for only where the server was started with some.
-        "security": [{}, {"key": []}],
+        "security": [{}, {"key": []}, {"key_header": []}],
     }
 
 

@@ -76,9 +76,10 @@ class Poll:
         self.deadline = time.monotonic() + LOOK_TIMEOUT_S
         try:
             client, folder = self._registry()
-            version = self._look(client)
+            version, absent = self._look(client)
             if version is not None:
                 self._follow(client, version, folder)
+            self._went_well(absent)
         except Exception as error:  # of MLflow, of a driver, of the network, of the file system
             self._failed(error)
         finally:
@@ -91,20 +92,21 @@ class Poll:
         longest = max(self._period_s, min(12 * self._period_s, BACKOFF_LIMIT_S))
         return min(self._period_s * 2.0 ** min(self._failures, 16), longest)
 
-    def _look(self, client: MlflowClient) -> Version | None:
-        """The version under the alias; None when the registry knows no such alias now."""
+    def _look(self, client: MlflowClient) -> tuple[Version | None, str]:
+        """The version under the alias; or None, and why the registry knows no such alias now."""
         try:
-            version, error = find_version(client, self.state.uri), ""
+            return find_version(client, self.state.uri), ""
         except UsageError as absent:
-            version, error = None, absent.message
+            return None, absent.message
+
+    def _went_well(self, absent: str) -> None:
         if self._failures:
             log.info("%s: the registry answers again", self.state.uri)
         self._failures = 0
-        if error and error != self.state.error:
-            log.warning("%s; version %s goes on", error, self.state.target.version)
-        self._put(answers=True, error=error, answered=round(time.time(), 3))
+        if absent and absent != self.state.error:
+            log.warning("%s; version %s goes on", absent, self.state.target.version)
+        self._put(answers=True, error=absent, answered=round(time.time(), 3))
         self._report("answered", self.state)
-        return version
 
     def _follow(self, client: MlflowClient, version: Version, folder: Path) -> None:
         number, digest = str(version.number), version.digest
@@ -117,7 +119,7 @@ class Poll:
         again = refused is not None and (refused.version, refused.digest) == (number, digest)
         if again and refused is not None and time.time() < refused.at + RETRY_S:
             return
-        if not again:
+        if not again and not self._failures:
             log.info("%s moved from version %s to %s", self.state.uri, target.version, number)
         self.deadline = time.monotonic() + FETCH_TIMEOUT_S
         try:

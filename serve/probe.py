@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TypeAlias
 
 import numpy as np
 
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.signature import Array, Signature
 from lifecycle.export.runtime import Model
-from lifecycle.serve.batch import is_joinable
+from lifecycle.serve.batch import compute, count_samples, is_joinable
 from lifecycle.serve.cost import Cost
 
+Arrays: TypeAlias = "Mapping[str, Array]"
+
 _TOLERANCE = 1e-3
+_RUNS = 3
+_COPIES = 4
 _GUESSES = (1, 2, 8, 16)
 
 
@@ -48,25 +53,34 @@ def probe(model: Model) -> Probed:
     for guess in guesses:
         try:
             first, second = _sample(signature, guess, 0), _sample(signature, guess, 1)
-            alone = [_timed(model, first, cost), _timed(model, second, cost)]
+            alone = _timed(model, first, 1, cost), _timed(model, second, 1, cost)
         except LifecycleError:
             if guesses == (1,):
                 raise
             continue
-        return Probed(
-            joinable=is_joinable(signature) and _mixes_nothing(model, first, second, alone), cost=cost
-        )
+        joinable = is_joinable(signature) and _mixes_nothing(model, (first, second), alone, cost)
+        return Probed(joinable=joinable, cost=cost)
     return Probed()
 
 
 def _mixes_nothing(
-    model: Model, first: Mapping[str, Array], second: Mapping[str, Array], alone: list[dict[str, Array]]
+    model: Model, pair: tuple[Arrays, Arrays], alone: tuple[Arrays, Arrays], cost: Cost
 ) -> bool:
-    try:
-        together = model.run({name: np.concatenate([first[name], second[name]]) for name in first})
-    except LifecycleError:
-        return False
-    return all(_close(together[name], np.concatenate([one[name] for one in alone])) for name in together)
+    """Whether several copies of a pair get the answers that each of the two got alone."""
+    axis = str(model.signature.inputs[0].shape[0])
+    size = count_samples(pair[0], model.signature.inputs[0].name)
+    copies = min(_COPIES, model.signature.axes.get(axis, (1, 2 * _COPIES * size))[1] // (2 * size))
+    arrays = list(pair) * copies
+    for _ in range(_RUNS):
+        done = compute(model, arrays, [size] * len(arrays))
+        if done.executions > 1:  # it could not be computed together
+            return False
+        cost.observe(done.samples, done.time_s)
+    return all(
+        not isinstance(answer, Exception) and _close(answer[name], alone[at % 2][name])
+        for at, answer in enumerate(done.answers)
+        for name in alone[0]
+    )
 
 
 def _close(got: Array, want: Array) -> bool:
@@ -88,15 +102,24 @@ def _sample(signature: Signature, size: int, seed: int) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     for spec in signature.inputs:
         array = spec.random(generator, **sizes)
-        small = seed > 0 and array.dtype.kind == "f" and (spec.range is None or spec.range[0] <= 0)
-        arrays[spec.name] = np.multiply(array, 0.05, dtype=array.dtype) if small else array
+        if seed and (spec.range is None or spec.range[0] <= 0):
+            array = _smaller(array)
+        arrays[spec.name] = array
     return arrays
 
 
-def _timed(model: Model, arrays: Mapping[str, Array], cost: Cost) -> dict[str, Array]:
-    """Run it twice: the first time allocates."""
-    model.run(arrays)
-    started = perf_counter()
+def _smaller(array: Array) -> Array:
+    """A sixteenth of the numbers."""
+    if array.dtype.kind == "f":
+        return np.divide(array, 16, dtype=array.dtype)
+    return np.floor_divide(array, 16, dtype=array.dtype) if array.dtype.kind in "iu" else array
+
+
+def _timed(model: Model, arrays: Arrays, size: int, cost: Cost) -> Arrays:
+    """Run it a few times; the first is not counted, as it allocates."""
     outputs = model.run(arrays)
-    cost.observe(1, perf_counter() - started)
+    for _ in range(_RUNS):
+        started = perf_counter()
+        model.run(arrays)
+        cost.observe(size, perf_counter() - started)
     return outputs

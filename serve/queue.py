@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 
-from lifecycle.serve.batch import Waiting
 from lifecycle.serve.errors import NotReadyError, OverloadedError
+from lifecycle.serve.waiting import Waiting
 
 
 class Queue:

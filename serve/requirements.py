@@ -10,6 +10,7 @@ from lifecycle.core.errors import LifecycleError
 # a packaged model stays the version that it is.
 DIRECT = (
     "bentoml",
+    "httptools",
     "numpy",
     "onnx",
     "onnxruntime",
@@ -18,6 +19,7 @@ DIRECT = (
     "prometheus-client",
     "python-multipart",
     "starlette",
+    "uvloop",
 )
 
 

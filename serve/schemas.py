@@ -21,6 +21,8 @@ def element(dtype: str, *, answer: bool = False) -> Schema:
     {'type': 'integer', 'minimum': 0, 'maximum': 255}
     """
     kind = np.dtype(dtype).kind
+    if kind == "O":
+        return {"type": "string"}
     if kind == "b":
         return {"type": "boolean"}
     if kind == "f":

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.serve.access_log import AccessLog
+from lifecycle.serve.access_log import AccessLog, write_to_stderr
 from lifecycle.serve.batching import Batching
 from lifecycle.serve.body import BodyLimits
 from lifecycle.serve.cells import Cells
@@ -59,7 +58,7 @@ class Worker:
         self._metrics = Metrics(Cells(self._cells))
         self._leaving = Leaving(settings.drain_s)
         self._following = Following(home, settings.models, self._open, self._metrics)
-        self._access_log = AccessLog(sys.stderr.buffer.write) if settings.access_log else None
+        self._access_log = AccessLog(write_to_stderr) if settings.access_log else None
         self._keys = read_keys(settings.api_keys)
         self._provider = open_provider() if settings.tracing else None
         alone = self._share.workers == 1

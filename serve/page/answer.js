@@ -3,6 +3,7 @@
 const MOST_BARS = 12;
 const MOST_ROWS = 20;
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+const brief = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const byId = (id) => document.getElementById(id);
 
 function element(tag, className = "", text = "") {
@@ -92,8 +93,8 @@ export function showAnswer(predictions, { elapsed, model, names }) {
   );
   if (predictions.length > MOST_ROWS)
     byId("answer").append(element("p", "quiet", `and ${predictions.length - MOST_ROWS} rows more`));
-  const inside = model.latency_ms === undefined ? "" : `, ${number.format(model.latency_ms)} ms of it at the endpoint`;
-  byId("time").textContent = `${number.format(Math.round(elapsed * 10) / 10)} ms${inside} · ${model.name} version ${model.version}`;
+  const inside = model.latency_ms === undefined ? "" : `, ${brief.format(model.latency_ms)} ms of it at the endpoint`;
+  byId("time").textContent = `${brief.format(elapsed)} ms${inside} · ${model.name} version ${model.version}`;
 }
 
 export function showProblem(problem) {

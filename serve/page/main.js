@@ -27,8 +27,7 @@ const files = new Files(() => submit());
 
 async function load() {
   try {
-    const { content } = await ask("page/models.json");
-    models = content.models;
+    await look();
   } catch (problem) {
     if (problem.wantsKey) return askForKey(problem);
     byId("wait").textContent = problem.message;
@@ -42,6 +41,21 @@ async function load() {
   byId("models").replaceChildren(...models.map(({ name }) => new Option(name, name)));
   const wanted = decodeURIComponent(location.hash.slice(1));
   choose(models.find(({ name }) => name === wanted) ?? models[0]);
+}
+
+async function look() {
+  models = (await ask("page/models.json")).content.models;
+}
+
+/** Another version answered than the one that the page tells of: the server follows the registry. */
+async function lookAgain(version) {
+  const shown = model;
+  if (version === shown.version) return;
+  await look().catch(() => {});
+  const now = models.find(({ name }) => name === shown.name);
+  if (!now || model !== shown) return;
+  model = now;
+  showAbout(model);
 }
 
 function askForKey(problem) {
@@ -157,6 +171,7 @@ async function submit() {
     const names = tab === "file" && files.chosen.length > 1 ? files.chosen.map(({ name }) => name) : [];
     const answered = { name: content.model_name, version: content.model_version, latency_ms: content.latency_ms };
     showAnswer(content.predictions ?? fromProtocol(content), { elapsed, model: answered, names });
+    await lookAgain(content.model_version);
   } catch (problem) {
     if (!latest()) return;
     if (problem.wantsKey) return askForKey(problem);

@@ -43,7 +43,7 @@ export class Sheet {
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     this.pen = null;
     this.down = false;
-    this.empty = true;
+    this.canvas.parentElement.classList.remove("drawn");
     this.hint.hidden = false;
     this.#preview();
   }
@@ -90,7 +90,7 @@ export class Sheet {
     context.lineTo(...to);
     context.stroke();
     this.pen = to;
-    this.empty = false;
+    this.canvas.parentElement.classList.add("drawn");
     this.hint.hidden = true;
   }
 

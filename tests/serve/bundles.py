@@ -122,6 +122,20 @@ def slow_bundle(into: Path, layers: int = 60) -> Artifact:
     return bundle(into, nodes, signature, {"weights": matrix})
 
 
+def dynamic_bundle(into: Path) -> Artifact:
+    """(batch, 64) rounded to 256 steps between the least and the greatest number of the whole tensor."""
+    shape = ("batch", 64)
+    signature = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=shape),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=shape),),
+    )
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["steps", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["steps", "scale", "zero"], ["y"]),
+    ]
+    return bundle(into, nodes, signature, {})
+
+
 def sum_bundle(into: Path) -> Artifact:
     """Two inputs, one output."""
     pair = ("batch", 2)

@@ -36,7 +36,7 @@ from lifecycle.serve.settings import ServedModel, Settings
 from lifecycle.workspace import Workspace
 from tests.postgres import free_port
 from tests.serve.bundles import bundle
-from tests.serve.load import Load
+from tests.serve.load import Load, once
 from tests.serve.marked import Marked
 from tests.serve.servers import Server, started
 
@@ -48,18 +48,21 @@ def moves(folder: Path, times: int = 50) -> None:
     with followed(folder, connect(Workspace(folder / ".lifecycle"), {})) as (server, marked):
         with Load(server.url(), "marked", marked.marks, clients=6) as load:
             taken = []
+            before = [one.memory_info().rss for one in workers(server)]
             for turn in range(times):
                 version = "21"[turn % 2]
                 began = time.monotonic()
                 marked.move(version)
                 arrive(server, version)
                 taken.append(time.monotonic() - began)
+        after = [one.memory_info().rss for one in workers(server)]
+        grown = ", ".join(f"{100 * (b / a - 1):+.1f} %" for a, b in zip(before, after, strict=True))
         check(load.failures == [], f"answers failed: {load.failures[:3]}")
         late = percentile(load.latencies_s, 99) * 1000
         print(
             f"moves: {times} alias moves, {load.total} requests on 6 connections, {len(load.failures)} failed or "
             f"mixed; a move took {statistics.median(taken):.1f} s (looks every 0.5 s); p99 {late:.1f} ms, "
-            f"worst {max(load.latencies_s) * 1000:.0f} ms"
+            f"worst {max(load.latencies_s) * 1000:.0f} ms; memory of the workers {grown}"
         )
 
 
@@ -174,7 +177,7 @@ def until(server: Server, holds: Callable[[dict[str, object]], bool]) -> None:
 
     def look() -> bool | None:
         time.sleep(0.1)
-        known = httpx.get(url, timeout=30).json().get("following")
+        known = once(url).json().get("following")
         return (known is not None and holds(known["registry"])) or None
 
     server.wait_for(look)
@@ -186,7 +189,7 @@ def arrive(server: Server, version: str) -> None:
 
     def look() -> bool | None:
         time.sleep(0.1)
-        found = {httpx.get(url, timeout=30).headers["x-model-version"] for _ in range(6)}
+        found = {once(url).headers["x-model-version"] for _ in range(6)}
         return found == {version} or None
 
     server.wait_for(look)

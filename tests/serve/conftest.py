@@ -10,7 +10,7 @@ import pytest
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.serve.settings import ServedModel, Settings
-from tests.serve.bundles import digits_bundle, log_bundle, lookup_bundle, sum_bundle
+from tests.serve.bundles import digits_bundle, identity_bundle, log_bundle, lookup_bundle, sum_bundle
 from tests.serve.servers import Server, started
 
 
@@ -69,6 +69,7 @@ def several(digits: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "logarithm": log_bundle(folder / "log"),
         "table": lookup_bundle(folder / "lookup"),
         "sum": sum_bundle(folder / "sum"),
+        "echo": identity_bundle(folder / "echo", "object"),
     }
     models = tuple(ServedModel(name=name, version="1", bundle=made.path) for name, made in bundles.items())
     settings = Settings(models=models, port=0, workers=1, threads=1, body_limit_bytes=2**20)

@@ -15,6 +15,15 @@ from typing import Any
 import httpx
 
 
+def once(url: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> httpx.Response:
+    """The answer to one request, on a connection of its own: any worker may give it.
+
+    `httpx.get` would read all certificates first, which takes longer than the server does.
+    """
+    with httpx.Client(verify=False, timeout=30, headers=headers) as client:
+        return client.request(method, url)
+
+
 class Load:
     """Several connections that ask for as long as the context is entered.
 

@@ -21,7 +21,8 @@ from tests.serve.bundles import slow_bundle
 from tests.serve.servers import Server, started
 
 CONNECTIONS = 256
-DEADLINE_MS = 200.0
+DEADLINE_MS = 50.0
+LAYERS = 400  # 20 ms and more for a batch: ten connections are too many
 PATH = "/v2/models/slow/infer"
 
 
@@ -98,7 +99,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as folder:
-        bundle = slow_bundle(Path(folder) / "bundle").path
+        bundle = slow_bundle(Path(folder) / "bundle", LAYERS).path
         with started(settings(bundle), Path(folder) / "server") as server:
             url = server.url()
             before = asyncio.run(ask(url, rate=None, seconds=5, connections=4))

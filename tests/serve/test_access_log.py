@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import select
 import threading
 from typing import Any
 
@@ -21,7 +22,7 @@ SCOPE: dict[str, Any] = {
 def test_a_reader_that_stands_still_holds_nobody_up_and_what_is_left_out_is_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(access_log, "LIMIT", 10)
+    monkeypatch.setattr(access_log, "LIMIT", 30)
     going, written = threading.Event(), list[bytes]()
 
     def write(content: bytes) -> None:
@@ -29,13 +30,14 @@ def test_a_reader_that_stands_still_holds_nobody_up_and_what_is_left_out_is_coun
         written.append(content)
 
     log = AccessLog(write)
-    for number in range(25):
+    for number in range(40):
         head = {"status": 200, "headers": [(b"x-model-version", b"%d" % number)]}
         log.write(SCOPE, head, route="/x", size=3, seconds=0.0012)
     going.set()
     with caplog.at_level(logging.WARNING, "lifecycle.serve"):
         log.close()
+    assert all(len(piece) <= select.PIPE_BUF and piece.endswith(b"\n") for piece in written)
     lines = [json.loads(line) for line in b"".join(written).splitlines()]
-    assert len(lines) + int(caplog.text.split("leaves out ")[1].split()[0]) == 25
-    assert lines[-1]["model_version"] == "24"
+    assert len(lines) + int(caplog.text.split("leaves out ")[1].split()[0]) == 40
+    assert lines[-1]["model_version"] == "39"
     assert (lines[-1]["duration_ms"], lines[-1]["bytes"], lines[-1]["user_agent"]) == (1.2, 3, "a test")

@@ -145,7 +145,7 @@ def test_a_body_without_a_length_is_counted_as_it_comes(client: httpx.Client) ->
 @pytest.mark.parametrize(
     ("method", "path", "status", "code", "text"),
     [
-        ("GET", "/nope", 404, "not_found", "no route /nope; try /v2, "),
+        ("GET", "/nope", 404, "not_found", "no route /nope; try /docs, /v2, "),
         ("GET", "/v2/models/other", 404, "not_found", "no model 'other' here; this server has 'digits'"),
         ("POST", "/v2/models/other/infer", 404, "not_found", "no model 'other' here"),
         ("GET", "/v2/models/digits/versions/9", 404, "not_found", "no version '9' of model 'digits' here"),

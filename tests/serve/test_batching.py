@@ -98,6 +98,14 @@ def test_a_network_that_mixes_its_samples_computes_each_request_alone(bundle_pat
     assert [answer["y"].tolist() for answer in answers] == [[[0, 0]]] * 3
 
 
+def test_where_company_saves_nothing_each_is_computed_alone(digits: Artifact) -> None:
+    endpoint, recorder = recorded(digits, LONG)
+    for size in (1, 8) * 20:
+        endpoint.batcher.cost.observe(size, 0.01 * size)
+    asyncio.run(together(endpoint.batcher, recorder, [images()] * 4))
+    assert recorder.sizes == [1, 1, 1, 1]
+
+
 def test_what_comes_in_one_turn_of_the_loop_is_a_batch_when_the_network_is_quick(digits: Artifact) -> None:
     endpoint, recorder = recorded(digits, quick=True)
 

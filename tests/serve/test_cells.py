@@ -33,7 +33,7 @@ def test_what_a_process_counted_is_taken_over_when_it_died(tmp_path: Path) -> No
     cells = Cells(tmp_path)
     cells.values[cells.block("requests", ("GET",))] += 1
     cells.values[cells.block("new")] += 2
-    cells.block("busy", fresh=True)
+    cells.clear(["busy"])
     assert (total(tmp_path, "requests"), total(tmp_path, "new"), total(tmp_path, "busy")) == (6, 2, 0)
     assert len(list(tmp_path.glob("*.cells"))) == 1
     for line in (tmp_path / "worker-0.names").read_text().splitlines():

@@ -73,3 +73,12 @@ def test_bodies_in_and_out_of_a_live_server(client: httpx.Client, encoding: str)
     assert answer.status_code == 200
     assert answer.headers["Content-Encoding"] == encoding
     assert answer.json()["outputs"] == plain.json()["outputs"]
+
+
+def test_what_describes_the_server_is_left_as_it_is(client: httpx.Client) -> None:
+    """A client library asks for gzip and does not unfold it."""
+    for count in range(1, 30):
+        infer(client, tensor(np.concatenate([IMAGES] * count)[:count]))
+    answer = client.get("/v2/models/stats", headers={"Accept-Encoding": "gzip"})
+    assert len(answer.content) > LEAST_BYTES
+    assert "Content-Encoding" not in answer.headers

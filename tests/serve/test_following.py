@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from lifecycle.registry import fetch
 from lifecycle.serve.settings import ServedModel, Settings
 from lifecycle.tracking import connect
 from lifecycle.workspace import Workspace
-from tests.serve.load import Load
+from tests.serve.load import Load, once
 from tests.serve.marked import Marked
 from tests.serve.servers import Server, started
 
@@ -51,22 +52,37 @@ def marked(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Ma
 
 
 @pytest.fixture(scope="module")
+def second(marked: Marked, tmp_path_factory: pytest.TempPathFactory) -> Marked:
+    """Another model of the same registry, of three columns; versions 1 and 2 add 30 and 40."""
+    folder = tmp_path_factory.mktemp("second")
+    before = Path.cwd()
+    os.chdir(folder)
+    made = Marked(marked.client, folder, "second", {})
+    for mark in (30.0, 40.0):
+        made.add(mark, width=3)
+    made.move("1")
+    os.chdir(before)
+    return made
+
+
+@pytest.fixture(scope="module")
 def server(
-    marked: Marked, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+    marked: Marked, second: Marked, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """Two workers follow the champion."""
-    settings = settings_of(marked, workspace)
+    """Two workers follow the champions of two models."""
+    settings = settings_of(workspace, marked, second)
     with started(settings, tmp_path_factory.mktemp("server")) as running:
         url = running.url()
         running.wait_for(lambda: "following" in about(url) or None)
         yield running
 
 
-def settings_of(marked: Marked, workspace: Workspace, **options: Any) -> Settings:
-    bundle, _ = fetch(marked.client, _version(marked, "1"), workspace.served)
-    model = ServedModel(name=marked.name, version="1", bundle=bundle.path, follow=marked.uri)
-    options = {"port": 0, "workers": 2, "threads": 1, "poll_s": 0.3, "workspace": workspace.path} | options
-    return Settings(models=(model,), **options)
+def settings_of(workspace: Workspace, *followed: Marked) -> Settings:
+    models = []
+    for one in followed:
+        bundle, _ = fetch(one.client, _version(one, "1"), workspace.served)
+        models.append(ServedModel(name=one.name, version="1", bundle=bundle.path, follow=one.uri))
+    return Settings(models=tuple(models), port=0, workers=2, threads=1, poll_s=0.3, workspace=workspace.path)
 
 
 def _version(marked: Marked, number: str) -> Any:
@@ -76,22 +92,22 @@ def _version(marked: Marked, number: str) -> Any:
 
 
 def about(url: str) -> dict[str, Any]:
-    content: dict[str, Any] = httpx.get(f"{url}/v2/models/marked", timeout=30).json()
+    content: dict[str, Any] = once(f"{url}/v2/models/marked").json()
     return content
 
 
-def versions(url: str, asks: int = 8) -> set[str]:
+def versions(url: str, name: str = "marked", asks: int = 8) -> set[str]:
     """Which versions answer, asked on connections of their own so that every worker is met."""
-    return {httpx.get(f"{url}/v2/models/marked", timeout=30).headers["x-model-version"] for _ in range(asks)}
+    return {once(f"{url}/v2/models/{name}").headers["x-model-version"] for _ in range(asks)}
 
 
-def served(server: Server, version: str) -> None:
+def served(server: Server, version: str, name: str = "marked") -> None:
     """Wait until no worker answers with another version."""
     url = server.url()
 
     def everywhere() -> bool | None:
         time.sleep(0.1)
-        return versions(url) == {version} or None
+        return versions(url, name) == {version} or None
 
     server.wait_for(everywhere)
 
@@ -106,7 +122,7 @@ def state(server: Server, look: Callable[[dict[str, Any]], object]) -> dict[str,
 
 def counted(server: Server, series: str) -> float:
     """The value of a series in ``/metrics``; 0 where there is none."""
-    return value_of(httpx.get(f"{server.url()}/metrics", timeout=30).text, series)
+    return value_of(once(f"{server.url()}/metrics").text, series)
 
 
 def value_of(page: str, series: str) -> float:
@@ -132,6 +148,21 @@ def test_the_alias_moves_under_load_and_no_answer_fails_or_mixes_versions(
     assert (
         counted(server, f'lifecycle_model_info{{digest="{digest}",model="marked",version="1"}}') == 2
     )  # workers
+
+
+def test_each_model_is_followed_by_itself(server: Server, marked: Marked, second: Marked) -> None:
+    """One moves while the other is offered something bad."""
+    marked.move(marked.add(math.inf))
+    second.move("2")
+    served(server, "2", "second")
+    state(server, lambda known: known["refused"])
+    assert versions(server.url()) == {"1"}
+    asked = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
+    with httpx.Client(timeout=30) as client:
+        answer = client.post(f"{server.url()}/v2/models/second/infer", json=asked).json()
+    assert (answer["model_version"], answer["outputs"][0]["data"]) == ("2", [41, 42, 43])
+    marked.move("1")
+    state(server, lambda known: known["refused"] is None)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +259,7 @@ def test_killed_processes_are_replaced_and_go_on_from_there(server: Server, mark
 
 
 def _series(server: Server, name: str) -> int:
-    lines = httpx.get(f"{server.url()}/metrics", timeout=30).text.splitlines()
+    lines = once(f"{server.url()}/metrics").text.splitlines()
     return sum(line.startswith(name + "{") for line in lines)
 
 
@@ -240,6 +271,7 @@ def test_no_worker_loads_mlflow(server: Server) -> None:
         if "-m" in one.cmdline()
     }
     assert sorted(loaded.values()) == [False, False, True]
+    assert not server.torch_was_imported, "nor does the follower, or what tries a version, load torch"
 
 
 def test_a_rollback_moves_the_endpoint_back(server: Server, marked: Marked, workspace: Workspace) -> None:

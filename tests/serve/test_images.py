@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from lifecycle.core.errors import UsageError
@@ -161,6 +163,28 @@ def test_what_is_no_whole_image_of_bearable_size_is_refused(content: bytes, text
     with pytest.raises(UsageError) as caught:
         decode(takes("batch", 3, 8, 8), encoded(COLOURS), content)
     assert caught.value.message.startswith(f"images[1]: {text}")
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP"]),
+    st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),
+    st.floats(0, 1),
+)
+def test_whatever_happened_to_a_file_it_is_read_or_refused(
+    format: str, changes: list[tuple[float, bytes]], kept: float
+) -> None:
+    content = bytearray(encoded(COLOURS, format))
+    for place, replaced in changes:
+        at = int(place * len(content))
+        content[at : at + len(replaced)] = replaced
+    try:
+        sample = decode(takes("batch", 3, 4, 4), bytes(content[: max(1, int(kept * len(content)) + 20)]))
+    except UsageError as error:
+        assert error.message.startswith("images[0]: ")
+    else:
+        assert sample.shape == (1, 3, 4, 4)
+        assert 0 <= sample.min() <= sample.max() <= 1
 
 
 def test_images_that_need_too_much_memory_together_are_refused() -> None:

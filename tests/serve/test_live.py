@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from lifecycle.serve.settings import ServedModel, Settings
-from tests.serve.load import Load
+from tests.serve.load import Load, once
 from tests.serve.marked import marked_bundle
 from tests.serve.servers import Server, started
 
@@ -41,7 +41,7 @@ def server(key_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         workers=2,
         threads=1,
         timeout_s=2.0,
-        drain_s=1.0,
+        drain_s=2.0,
         api_keys=key_file,
         cors_origins=("https://app.example.com",),
         access_log=True,
@@ -55,7 +55,7 @@ def server(key_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def ask(server: Server, path: str = "/v2/models/marked", **headers: str) -> httpx.Response:
-    return httpx.get(server.url() + path, headers=headers, timeout=30)
+    return once(server.url() + path, headers=headers)
 
 
 def with_key(server: Server, path: str = "/v2/models/marked", **headers: str) -> httpx.Response:
@@ -89,10 +89,10 @@ def test_a_name_that_is_not_its_own_is_refused(server: Server) -> None:
 def test_pages_of_one_origin_may_ask(server: Server) -> None:
     preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
     url = server.url() + "/v2/models/marked/infer"
-    allowed = httpx.options(url, headers={"Origin": "https://app.example.com", **preflight})
+    allowed = once(url, method="OPTIONS", headers={"Origin": "https://app.example.com", **preflight})
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == "https://app.example.com"
-    other = httpx.options(url, headers={"Origin": "https://other.example.com", **preflight})
+    other = once(url, method="OPTIONS", headers={"Origin": "https://other.example.com", **preflight})
     assert "access-control-allow-origin" not in other.headers
     refused = ask(server, Origin="https://app.example.com")
     assert refused.status_code == 401
@@ -104,7 +104,7 @@ def test_a_request_leaves_a_line_and_a_span(server: Server) -> None:
     answered = with_key(server, traceparent=parent, **{"X-Request-ID": "seen-1"})
     assert answered.headers["x-request-id"] == "seen-1"
     line = server.wait_for(
-        lambda: next((one for one in lines(server) if one["request_id"] == "seen-1"), None)
+        lambda: next((one for one in lines(server) if one.get("request_id") == "seen-1"), None)
     )
     assert line["method"] == "GET"
     assert line["route"] == "/v2/models/{name}"

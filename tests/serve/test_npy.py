@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lifecycle.core.errors import UsageError
 from lifecycle.serve.npy import decode_npy
@@ -65,6 +67,33 @@ def test_other_arrays_are_refused(dtype: str, array: np.ndarray, text: str) -> N
     with pytest.raises(UsageError) as caught:
         decode_npy(saved(array), takes("batch", 2, dtype=dtype))
     assert caught.value.message.startswith(text)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(0, 160), st.binary(min_size=1, max_size=4)), max_size=4),
+    st.integers(0, 200),
+)
+def test_whatever_happened_to_a_file_it_is_read_or_refused(
+    changes: list[tuple[int, bytes]], kept: int
+) -> None:
+    content = bytearray(saved(np.array([[1.5, 2], [3, 4]], np.float32)))
+    for at, replaced in changes:
+        content[at : at + len(replaced)] = replaced
+    try:
+        made = decode_npy(bytes(content[:kept]), takes("batch", 2))["image"]
+    except UsageError as error:
+        assert error.message.startswith("array: ")
+    else:
+        assert made.dtype == np.float32
+        assert made.shape[1:] == (2,)
+
+
+def test_texts_are_sent_as_rows() -> None:
+    with pytest.raises(
+        UsageError, match="array: 'image' takes texts, which no array carries here; send JSON rows"
+    ):
+        decode_npy(saved(np.array([["a", "b"]])), takes("batch", 2, dtype="object"))
 
 
 def test_nothing_is_unpickled() -> None:

@@ -21,14 +21,15 @@ from tests.serve.pictures import encoded
 from tests.serve.servers import Server, started
 
 pytestmark = pytest.mark.needs("chromium")
+expect.set_options(timeout=60_000)  # on a busy machine a server takes its time
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield started
-        started.close()
+        launched = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture
@@ -159,12 +160,16 @@ def test_files_are_sent_together(page: Page, tmp_path: Path) -> None:
 
 
 def test_each_model_gets_the_input_that_suits_it(page: Page) -> None:
-    assert page.locator("#models option").all_inner_texts() == ["digits", "logarithm", "table", "sum"]
+    assert page.locator("#models option").all_inner_texts() == ["digits", "logarithm", "table", "sum", "echo"]
     page.select_option("#models", "logarithm")
     assert page.locator("[role=tab]").all_inner_texts() == ["JSON", "File"]
     page.fill("#json", "[[1, 10]]")
     page.click("#ask")
     assert bars(page) == {"0": "0", "1": "2.303"}
+    page.select_option("#models", "echo")
+    page.fill("#json", '[["a", "<b>"]]')
+    page.click("#ask")
+    expect(page.locator(".prediction pre")).to_have_text('["a","<b>"]')
     page.select_option("#models", "sum")  # its two inputs go by the protocol
     assert page.locator("[role=tab]").all_inner_texts() == ["JSON"]
     page.fill("#json", page.input_value("#json").replace(r"0.637", "1"))
@@ -225,7 +230,9 @@ def test_the_browser_keeps_scripts_in_and_requests_at_home(page: Page, several: 
     assert page.evaluate("window.ran") is None
 
 
-def test_a_key_is_asked_for_and_kept_in_the_tab(browser: Browser, digits: Artifact, tmp_path: Path) -> None:
+def test_a_key_is_kept_in_the_tab_and_another_version_told(
+    browser: Browser, digits: Artifact, tmp_path: Path
+) -> None:
     key = "a-key-of-the-tests"
     served = ServedModel(name="digits", version="1", bundle=digits.path)
     settings = Settings(models=(served,), port=0, workers=1, threads=1)
@@ -245,10 +252,18 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(browser: Browser, digits: Artifa
         expect(page.locator("#work")).to_be_visible()
         draw(page)
         assert len(bars(page)) == 10
-        page.reload()
-        expect(page.locator("#work")).to_be_visible()
         page.goto("/docs")
         expect(page.locator("#predict")).to_be_visible()
+        page.goto("/")
+        expect(page.locator("#version")).to_have_text("version 1")
+        port = urlsplit(server.url()).port
+    served = ServedModel(name="digits", version="2", bundle=digits.path)
+    settings = Settings(models=(served,), port=port or 0, workers=1, threads=1)
+    with started(settings, tmp_path / "second", LIFECYCLE_API_KEYS=key) as server:
+        server.url()
+        page.click("#ask")  # as if the server had followed the registry to another version
+        expect(page.locator("#time")).to_have_text(re.compile("digits version 2$"))
+        expect(page.locator("#version")).to_have_text("version 2")
         page.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lifecycle.serve.followed import Followed, Glance, Target, read
 from lifecycle.serve.poll import Outcome, Poll
 from lifecycle.workspace import Workspace
 from tests.serve.marked import Marked
+from tests.versions import stored_file
 
 
 class Looking:
@@ -82,7 +84,7 @@ def test_workers_are_told_of_a_good_version_and_not_of_a_bad_one(looking: Lookin
     told = looking.look()
     assert (told.target.version, told.refused) == ("1", None)
     assert looking.outcomes == [
-        "answered", "answered", "accepted", "answered", "refused", "answered", "answered", "answered", "accepted",
+        "answered", "accepted", "answered", "refused", "answered", "answered", "answered", "accepted", "answered",
     ]  # fmt: skip
 
 
@@ -98,6 +100,26 @@ def test_looks_come_less_often_while_the_registry_is_away(looking: Looking) -> N
     assert looking.poll.step() <= 1.2
     assert looking.poll.state.answers
     assert looking.outcomes[-2:] == ["failed", "answered"]
+
+
+def test_a_bundle_that_cannot_be_fetched_is_waited_for_and_not_refused(
+    looking: Looking, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The registry names it, and where its files are does not answer."""
+    looking.marked.move("2")
+    stored = stored_file(
+        find_version(looking.marked.client, "models:/marked/2"), looking.marked.client, "bundle"
+    )
+    stored.rename(stored.with_name("away"))
+    with caplog.at_level(logging.INFO, "lifecycle.serve"):
+        pauses = [looking.poll.step() for _ in range(4)]
+    assert pauses[3] > 2 * pauses[0]
+    told = read(looking.path)
+    assert told is not None
+    assert (told.refused, told.answers, told.target.version) == (None, False, "1")
+    assert len(caplog.records) == 2, "that it moved, and that it cannot be had: once"
+    stored.with_name("away").rename(stored)
+    assert looking.look().target.version == "2"
 
 
 def test_what_was_not_registered_by_us_is_refused(looking: Looking) -> None:

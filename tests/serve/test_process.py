@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -100,3 +102,17 @@ def test_port_0_is_any_free_one() -> None:
     port = free_port("127.0.0.1", 0)
     assert 1024 <= port <= 65535
     assert free_port("127.0.0.1", port) == port
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"api_keys": Path("nowhere")}, "the API keys of nowhere cannot be read: No such file or directory"),
+        ({"tracing": True}, "tracing: no exporter 'otlp_proto_http' is installed"),
+    ],
+)
+def test_what_cannot_be_kept_is_said_before_anything_is_started(
+    digits: Artifact, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run_server(replace(settings(digits.path), **options))
