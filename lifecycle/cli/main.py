@@ -29,6 +29,7 @@ from lifecycle.core import interrupt
 from lifecycle.core.errors import LifecycleError, suggest
 
 VERBS = {
+    "init": "A new project that runs as it is.",
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
     "prune": "Train and prune, as a pipeline file says.",
     "compress": "Train, prune and quantize; or search over ways to.",
@@ -42,6 +43,8 @@ VERBS = {
     "status": "Registered models: versions, aliases, the last promotion.",
     "config": "Every option with where it was set; the schema for editors.",
     "report": "Where the page of the last run is.",
+    "doctor": "What is wrong with this installation and workspace, and what to mend.",
+    "ui": "MLflow's pages of a workspace.",
     "gc": "Remove what nothing refers to; what a version needs stays.",
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows of a JSON or .npy file to a running endpoint.",
