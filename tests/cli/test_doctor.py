@@ -10,11 +10,10 @@ from mlflow import MlflowClient
 
 from lifecycle.core import plugins
 from lifecycle.core.artifact import Draft
-from lifecycle.promotion import promote, propose
 from lifecycle.tracking import OWNER, connect
 from lifecycle.workspace import Workspace
 from tests.cli.commands import CommandLine
-from tests.versions import registered, stored_file
+from tests.versions import promoted, registered, stored_file
 
 Said = list[tuple[str, str, str]]
 
@@ -41,7 +40,7 @@ def client(workspace: Workspace) -> MlflowClient:
 def test_a_whole_installation_and_workspace_is_told_as_such(
     lifecycle: CommandLine, workspace: Workspace, client: MlflowClient, tmp_path: Path
 ) -> None:
-    promote(client, propose(client, uri(client, tmp_path), workspace.served))
+    promoted(client, registered(client, tmp_path / "made"))
     ended = lifecycle("doctor")
     assert ended.code == 0
     for said in (
@@ -56,11 +55,6 @@ def test_a_whole_installation_and_workspace_is_told_as_such(
     ):
         assert said in ended.out
     assert "BROKEN" not in ended.out
-
-
-def uri(client: MlflowClient, folder: Path) -> str:
-    made = registered(client, folder / "made")
-    return f"models:/{made.name}/{made.number}"
 
 
 def test_without_a_workspace_the_installation_is_looked_at(lifecycle: CommandLine) -> None:
@@ -99,7 +93,7 @@ def test_a_run_at_work_is_no_fault(lifecycle: CommandLine, workspace: Workspace)
 def test_an_alias_that_was_moved_and_files_that_are_gone_are_named(
     lifecycle: CommandLine, workspace: Workspace, client: MlflowClient, tmp_path: Path
 ) -> None:
-    promote(client, propose(client, uri(client, tmp_path), workspace.served))
+    promoted(client, registered(client, tmp_path / "made"))
     second = registered(client, tmp_path / "second", label="zero")
     client.set_registered_model_alias("digits", "champion", "2")
     client.delete_logged_model(second.source.removeprefix("models:/"))
