@@ -15,6 +15,8 @@ from mlflow import MlflowClient
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.reference import Reference
+from lifecycle.history import Change
+from lifecycle.ledger import Ledger
 from lifecycle.registration import register
 from lifecycle.registry import Version, set_alias
 from tests.serve.bundles import Floats, digits_bundle
@@ -207,3 +209,13 @@ def stored_file(version: Version, client: MlflowClient, name: str) -> Path:
 def image() -> np.ndarray:
     """One white image."""
     return np.full((1, 1, 8, 8), 16, np.uint8)
+
+
+def promoted(client: MlflowClient, version: Version) -> None:
+    """Make a version champion, with an entry in the ledger, and ask no gate."""
+    ledger = Ledger(client, version.name)
+    seen = ledger.read()
+    latest = seen.latest()
+    before = latest.version if latest else None
+    ledger.append(seen, Change(alias="champion", version=version.number, before=before, kind="promotion"))
+    ledger.settle()

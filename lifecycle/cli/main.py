@@ -30,6 +30,7 @@ from lifecycle.core import interrupt
 from lifecycle.core.errors import LifecycleError, suggest
 
 VERBS = {
+    "init": "A new project that runs as it is.",
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
     "plan": "Show what a run would do, why, and how long it may take.",
     "prune": "Train and prune, as a pipeline file says.",
@@ -44,6 +45,8 @@ VERBS = {
     "status": "Registered models: versions, aliases, the last promotion.",
     "config": "Every option with where it was set; the schema for editors.",
     "report": "Where the page of the last run is.",
+    "doctor": "What is wrong with this installation and workspace, and what to mend.",
+    "ui": "MLflow's pages of a workspace.",
     "gc": "Remove what nothing refers to; what a version needs stays.",
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows, an array or images to a running endpoint.",

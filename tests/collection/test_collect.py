@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -16,11 +15,10 @@ from lifecycle.collection.retention import Retention
 from lifecycle.collection.revival import revive_model
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.errors import LifecycleError
-from lifecycle.promotion import promote, propose
 from lifecycle.registry import RUN, Version, alias_of, fetch, find_version, process_address, set_alias
 from lifecycle.tracking import OWNER, PARENT, open_experiment
 from lifecycle.workspace import Workspace
-from tests.versions import registered, stored_file
+from tests.versions import promoted, registered, stored_file
 
 NOTHING_KEPT = Retention(promotions=1, runs=0, days=0)
 
@@ -44,14 +42,13 @@ def model_id(made: Version) -> str:
     return made.source.removeprefix("models:/")
 
 
-def champion(client: MlflowClient, made: Version, folder: Path) -> None:
-    promote(client, propose(client, f"models:/{made.name}/{made.number}", folder))
-
-
 def mlflow_gc(client: MlflowClient) -> None:
-    uri = client.tracking_uri
-    words = ["gc", "--backend-store-uri", uri, "--tracking-uri", uri]
-    subprocess.run([sys.executable, "-m", "mlflow", *words], check=True, capture_output=True)
+    """The command as it is typed, but for starting another Python."""
+    from mlflow.cli import cli
+
+    with process_address(client):
+        done = CliRunner().invoke(cli, ["gc", "--backend-store-uri", client.tracking_uri])
+    assert done.exit_code == 0, done.output
 
 
 def exists(client: MlflowClient, run_id: str) -> bool:
@@ -69,10 +66,9 @@ def kinds(items: tuple[Item, ...]) -> list[tuple[str, str]]:
 def test_after_it_mlflow_gc_destroys_nothing_that_is_needed(
     client: MlflowClient, workspace: Workspace, tmp_path: Path
 ) -> None:
-    served = tmp_path / "elsewhere"
     first, second, third, last = (version(client, workspace, tmp_path, label) for label in "abcd")
-    champion(client, first, served)
-    champion(client, second, served)
+    promoted(client, first)
+    promoted(client, second)
     with process_address(client):
         copy = client.copy_model_version("models:/digits/2", "digits-prod")  # a pointer to its files
     client.set_registered_model_alias("digits-prod", "champion", str(copy.version))
@@ -121,7 +117,7 @@ def test_without_it_mlflow_gc_would(client: MlflowClient, workspace: Workspace, 
 def test_versions_go_only_when_asked_for(client: MlflowClient, workspace: Workspace, tmp_path: Path) -> None:
     made = [version(client, workspace, tmp_path, label) for label in "abcde"]
     for each in made[:3]:
-        champion(client, each, tmp_path / "served")
+        promoted(client, each)
     assert not find_garbage(client, workspace, NOTHING_KEPT).items
     plan = find_garbage(client, workspace, NOTHING_KEPT, versions=True)
     # Version 2 is what a rollback goes to, 3 champion, 5 challenger.

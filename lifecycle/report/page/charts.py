@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 
 Points = tuple[tuple[float, float], ...]
 
-WIDTH, HEIGHT = 720, 312
-LEFT, RIGHT, TOP, BOTTOM = 64, 700, 34, 256
+WIDTH, HEIGHT = 560, 312
+LEFT, RIGHT, TOP, BOTTOM = 58, 546, 34, 256
 _MOST = 400  # points of a line; more are not told apart
 
 
@@ -86,22 +86,24 @@ def lines_svg(title: str, lines: Sequence[Line], stretches: Sequence[Stretch]) -
 def bars_svg(title: str, rows: Sequence[tuple[str, float]]) -> Markup:
     """A bar for each value, to the right of zero or to its left, the value beside it."""
     longest = max((abs(value) for _, value in rows), default=0.0) or 1.0
-    negative = any(value < 0 for _, value in rows)
-    zero = 330 if negative else 250
-    scale = (WIDTH - 90 - zero) / longest if not negative else (zero - 250 + 200) / longest
+    left, right = 200, 470  # of the bars; names stand before, numbers behind
+    # Where some values are negative, a third of the room is theirs.
+    zero = left + (90 if any(value < 0 for _, value in rows) else 0)
+    scale = (right - zero) / longest
+    if zero > left:
+        scale = min(scale, (zero - left) / max(-value for _, value in rows))
     parts: list[Markup] = []
     for place, (label, value) in enumerate(rows):
-        y = 12 + 24 * place
-        length = abs(value) * scale
+        y, length = 12 + 26 * place, max(abs(value) * scale, 0.5)
         x = zero if value >= 0 else zero - length
-        parts.append(_text(240, y + 12, label if len(label) < 36 else f"…{label[-34:]}", "end"))
+        parts.append(_text(left - 8, y + 13, label if len(label) < 26 else f"…{label[-24:]}", "end"))
         parts.append(
-            Markup('<rect class="bar {}" x="{:.1f}" y="{}" width="{:.1f}" height="16" rx="2"/>').format(
-                "s1" if value > 0 else "s0", x, y, max(length, 0.5)
+            Markup('<rect class="bar {}" x="{:.1f}" y="{}" width="{:.1f}" height="17" rx="2"/>').format(
+                "s1" if value > 0 else "s0", x, y, length
             )
         )
-        parts.append(_text(max(x + length, zero) + 8, y + 12, f"{value:+.4g}", "start"))
-    return _svg(title, 24 * len(rows) + 20, parts)
+        parts.append(_text(max(x + length, zero) + 8, y + 13, f"{value:+.4g}", "start"))
+    return _svg(title, 26 * len(rows) + 20, parts)
 
 
 def thinned(points: Points) -> Points:

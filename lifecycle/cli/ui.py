@@ -1,0 +1,39 @@
+"""``lifecycle ui``: MLflow's pages of a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lifecycle.cli.options import workspace_option
+from lifecycle.cli.output import print_note, print_text
+
+
+@click.command()
+@click.option("--port", default=0, show_default=True, help="Port to listen on; 0 for any free one.")
+@workspace_option
+def ui(port: int, workspace: Path | None) -> None:
+    """Open MLflow on the workspace: runs, curves, registered versions. Ctrl-C ends it.
+
+    It listens on this machine alone.
+    """
+    import os
+
+    from lifecycle.pages import open_pages
+    from lifecycle.tracking import connect
+    from lifecycle.workspace import find_workspace
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith(("http://", "https://")):
+        print_text(uri)
+        print_note("MLFLOW_TRACKING_URI names a server: its pages are there.")
+        return
+    place = find_workspace(workspace)
+    connect(place)  # makes the store, or says what is wrong with it
+
+    def ready(url: str) -> None:
+        print_text(url)
+        print_note("Ctrl-C ends it.")
+
+    open_pages(uri or place.default_tracking_uri, port, ready)

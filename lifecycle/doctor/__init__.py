@@ -1,0 +1,1 @@
+"""What is wrong with an installation and a workspace, and what to mend; changes nothing."""

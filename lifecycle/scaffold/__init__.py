@@ -1,0 +1,1 @@
+"""New projects that run as they are."""
