@@ -1,7 +1,7 @@
 """What the pipeline costs beyond its stages, and how long people wait for what does no work.
 
 By hand, the stages of the digits example are called one after another, with nothing recorded. The pipeline
-does the same with keys, journal, lock and MLflow. Both run in turn in one process, each in a folder of its own;
+does the same with keys, journal, lock and MLflow. Both run in turn in one process, each in its own folder;
 MLflow is imported and its store opened before, which is tracking's start-up. Then commands are started anew:
 a run in which everything is cached, a plan, and --help.
 
@@ -52,7 +52,11 @@ def project(folder: Path, epochs: int) -> Pipeline:
     folder.mkdir(parents=True)
     for name in ("pipeline.yaml", "model.py", "data.py"):
         shutil.copy(DIGITS / name, folder / name)
-    overrides = [f"train.trainer.max_epochs={epochs}", f"prune.epochs={epochs // 2}", "budget.max_drop=0.5"]
+    overrides = [
+        f"train.trainer.max_epochs={epochs}",
+        f"prune.epochs={max(1, epochs // 2)}",
+        "budget.max_drop=0.5",
+    ]
     pipeline = read_pipeline(folder / "pipeline.yaml", {}, overrides)
     stages = {name: stage for name, stage in pipeline.stages.items() if name != "register"}
     return replace(pipeline, stages=stages)

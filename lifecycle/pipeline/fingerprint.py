@@ -17,7 +17,9 @@ from lifecycle.core.stage import Project
 from lifecycle.pipeline import libraries
 from lifecycle.pipeline.definitions import definitions
 from lifecycle.pipeline.journal import Journal, KeptFingerprint
-from lifecycle.pipeline.observe import data_files, observing, stamp
+from lifecycle.pipeline.observe import Seen, data_files, observing, stamp
+
+_ENVIRONMENT = "${env:"  # stands in an argument for a variable, whose value is kept nowhere
 
 
 def kept_fingerprint(project: Project, journal: Journal) -> str | None:
@@ -56,12 +58,21 @@ def find_fingerprint(
         except NoFingerprintError as error:
             note(f"data: not cached: {error.message}")
             return None
-    if seen.network:
-        note("data: read from another machine: it is fingerprinted in every run")
+    if problem := _unwatchable(project, seen):
+        note(f"data: {problem}: it is fingerprinted in every run")
         return value
     stamps = {**_named_files(project), **data_files(seen, project.root)}
     journal.keep(KeptFingerprint(identity=_identity(project), value=value, stamps=stamps))
     return value
+
+
+def _unwatchable(project: Project, seen: Seen) -> str:
+    """Why a change of the data could go unseen; empty where its files and what makes it can be watched."""
+    if seen.network:
+        return "read from another machine"
+    if any(_ENVIRONMENT in text for text in _texts(cast("JSON", dict(project.data_args)))):
+        return "its arguments come from the environment"
+    return ""
 
 
 def _identity(project: Project) -> str:

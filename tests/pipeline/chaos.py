@@ -72,22 +72,19 @@ class Kill:
 
 
 def preload() -> None:
-    """Import what every run needs, once for all of them."""
-    import mlflow.onnx
-    import onnxruntime
-    import onnxscript
-    import torch._dynamo
-    import torch.export
-    import torch.onnx
-    import torch_pruning
-    import torchao
+    """Run a pipeline here: what every run imports and builds is then there for all those that are forked."""
+    import torch
 
-    import lifecycle.stages.evaluate
-    import lifecycle.stages.quantize_module
-    import lifecycle.train.trainer
+    from lifecycle.core.progress import NullProgress
+    from lifecycle.pipeline.spec import read_pipeline
+    from lifecycle.session import run_pipeline
+    from lifecycle.workspace import Workspace
 
     torch.set_num_threads(1)
-    del mlflow, onnxruntime, onnxscript, torch_pruning, torchao, lifecycle
+    with tempfile.TemporaryDirectory() as name:
+        folder = tiny_project(Path(name) / "project")
+        pipeline = read_pipeline(folder / "pipeline.yaml", {})
+        run_pipeline(pipeline, Workspace(folder / ".lifecycle"), NullProgress())
 
 
 def run(folder: Path, kill: Kill | None = None) -> int:

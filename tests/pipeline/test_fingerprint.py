@@ -132,3 +132,15 @@ def test_what_is_written_or_read_elsewhere_is_not_observed(tmp_path: Path) -> No
         (tmp_path / "read").read_text()
     (tmp_path / "written").read_text()
     assert {Path(name).name for name in seen.files} == {"read"}
+
+
+def test_data_whose_arguments_come_from_the_environment_is_not_kept(
+    project: Project, journal: Journal
+) -> None:
+    named = Project(
+        name="p", root=project.root, model=project.model, data=project.data, data_args={"path": "${env:DATA}"}
+    )
+    told: list[str] = []
+    assert find_fingerprint(named, journal, lambda: "data", told.append) == "data"
+    assert told == ["data: its arguments come from the environment: it is fingerprinted in every run"]
+    assert kept_fingerprint(named, journal) is None
