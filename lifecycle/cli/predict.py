@@ -9,7 +9,7 @@ from typing import cast
 import click
 
 from lifecycle.cli.options import json_option
-from lifecycle.cli.output import print_json, print_table
+from lifecycle.cli.output import print_json, print_table, print_text
 from lifecycle.core.canonical import JSON
 
 _SHOWN = 60  # characters of an output that has no label
@@ -37,9 +37,10 @@ def predict(url: str, files: tuple[Path, ...], model: str | None, timeout_s: flo
         return
     predictions = cast("list[Mapping[str, JSON]]", answer["predictions"])
     names = [file.name for file in files] if len(files) > 1 else list(map(str, range(len(predictions))))
-    title = f"{answer['model_name']} version {answer['model_version']}, {answer['latency_ms']} ms"
+    # A table's own title is broken to its width, and this table is narrow.
+    print_text(f"{answer['model_name']} version {answer['model_version']}, {answer['latency_ms']} ms")
     columns, rows = _table(predictions, names)
-    print_table(title, columns, rows)
+    print_table("", columns, rows)
 
 
 def _table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_people_get_a_table(line: CommandLine, server: Server) -> None:
     for name, found in zip(("a.png", 'b, "ü".bmp'), answer["predictions"], strict=True):
         (shown,) = (text for text in ended.out.splitlines() if name in text)
         assert shown.split()[-3:] == [found["label"], *f"{100 * found['probability']:.1f} %".split()]
-    assert "digits version 3" in ended.out
+    assert re.match(r"digits version 3, [\d.]+ ms\n", ended.out)
 
 
 def test_without_labels_every_output_is_shown(line: CommandLine, several: Server) -> None:
