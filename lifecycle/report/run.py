@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,16 @@ if TYPE_CHECKING:
 
 
 def report_run(pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: MLFlowRun) -> Path:
-    """Write the page of a run and log it; returns where it is."""
+    """Write the page of a run and log it; returns where it is.
+
+    A run whose work is done does not fail because MLflow does not take its page: that is logged as a warning.
+    """
     path = write_page(find_facts(pipeline, workspace, outcomes, run), workspace.reports)
-    run.log_artifacts(path.parent)
+    try:
+        run.log_artifacts(path.parent)
+    except Exception as error:  # MLflow's own, the network's, the object store's
+        reason = str(error).strip().partition("\n")[0]
+        logging.getLogger(__name__).warning("the report is not in MLflow: %s", reason)
     return path
 
 
