@@ -9,7 +9,7 @@ from typing import cast, get_args
 import click
 
 from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.outcomes import read, show, up_to
+from lifecycle.cli.outcomes import read, run_reported, show, up_to
 from lifecycle.cli.output import print_json, print_note, print_table
 from lifecycle.core.errors import UsageError, suggest
 
@@ -74,9 +74,9 @@ def compress(
         return
     last = next((name for name in ("quantize", "prune") if name in pipeline.stages), "prune")
     pipeline = up_to(pipeline, last)
-    from lifecycle.session import run_pipeline
-
-    show(f"Pipeline {pipeline.project.name}, up to {last}", run_pipeline(pipeline, place), as_json=as_json)
+    outcomes, page = run_reported(pipeline, place)
+    print_note(f"Report: {page}")
+    show(f"Pipeline {pipeline.project.name}, up to {last}", outcomes, as_json=as_json)
 
 
 def _numbers(text: str) -> list[float]:

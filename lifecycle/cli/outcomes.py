@@ -42,6 +42,23 @@ def up_to(pipeline: Pipeline, stage: str) -> Pipeline:
     return replace(pipeline, stages={name: pipeline.stages[name] for name in kept})
 
 
+def run_reported(
+    pipeline: Pipeline, workspace: Workspace, *, wait_s: float = 0.0
+) -> tuple[list[Outcome], str]:
+    """Run a pipeline; what became of each stage, and where the page is that tells of it."""
+    from lifecycle.report.run import report_run
+    from lifecycle.session import run_pipeline
+
+    pages = list[Path]()
+    outcomes = run_pipeline(
+        pipeline,
+        workspace,
+        wait_s=wait_s,
+        finish=lambda outcomes, run: pages.append(report_run(pipeline, workspace, outcomes, run)),
+    )
+    return outcomes, os.path.relpath(pages[0])
+
+
 def show(title: str, outcomes: Sequence[Outcome], *, as_json: bool) -> None:
     """What became of every stage."""
     from lifecycle.report.summary import STAGE_COLUMNS, outcome_json, stage_rows

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.outcomes import read, show, up_to
-from lifecycle.cli.output import print_table
+from lifecycle.cli.outcomes import read, run_reported, show, up_to
+from lifecycle.cli.output import print_note, print_table
 
 
 @click.command()
@@ -25,9 +25,8 @@ def prune(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_jso
     """
     pipeline, place = read(file, overrides, workspace)
     pipeline = up_to(pipeline, "prune")
-    from lifecycle.session import run_pipeline
-
-    outcomes = run_pipeline(pipeline, place)
+    outcomes, page = run_reported(pipeline, place)
+    print_note(f"Report: {page}")
     show(f"Pipeline {pipeline.project.name}, up to prune", outcomes, as_json=as_json)
     tried = outcomes[-1].artifact.facts.get("tried")
     if as_json or not isinstance(tried, list):

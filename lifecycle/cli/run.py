@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
+from lifecycle.cli.outcomes import run_reported
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 
 
@@ -39,17 +40,7 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, wait: fl
 
     pipeline = read_pipeline(file, os.environ, overrides)
     place = Workspace((workspace or file.parent / FOLDER).resolve())
-    from lifecycle.report.run import report_run
-    from lifecycle.session import run_pipeline
-
-    pages = list[Path]()
-    outcomes = run_pipeline(
-        pipeline,
-        place,
-        wait_s=wait,
-        finish=lambda outcomes, run: pages.append(report_run(pipeline, place, outcomes, run)),
-    )
-    page = os.path.relpath(pages[0])
+    outcomes, page = run_reported(pipeline, place, wait_s=wait)
     if as_json:
         print_note(f"Report: {page}")
         print_json([outcome_json(outcome) for outcome in outcomes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ def validator() -> Draft202012Validator:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
 def test_every_example_is_valid(validator: Draft202012Validator, path: Path) -> None:
     validator.validate(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/pipeline-file.md"])
+def test_the_files_of_the_documentation_are_valid(validator: Draft202012Validator, page: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    whole = [block for block in blocks if "\nmodel: " in block]
+    assert whole
+    for block in whole:
+        validator.validate(yaml.safe_load(block))
 
 
 def test_there_are_examples() -> None:
