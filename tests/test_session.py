@@ -17,6 +17,7 @@ from lifecycle.pipeline.spec import Pipeline
 from lifecycle.session import run_pipeline
 from lifecycle.workspace import Workspace
 from tests.pipeline.plain import RAN, Export, Notes, Prune, Train
+from tests.postgres import free_port
 from tests.test_workspace import held_by_another
 
 DATA = """\
@@ -115,6 +116,18 @@ def test_what_a_killed_run_left_running_is_reaped_at_the_next_start(
     run_pipeline(pipeline(tmp_path, train=Train()), workspace, notes)
     assert [run.info.status for run in runs(workspace)] == ["KILLED", "KILLED", "FINISHED", "FINISHED"]
     assert notes.lines[:2] == ["a run that was killed is marked so in MLflow"] * 2
+
+
+def test_a_run_goes_on_without_its_tracking_server(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    notes = Notes()
+    outcomes = run_pipeline(pipeline(tmp_path, train=Train(text="trained")), workspace, notes)
+    assert [outcome.name for outcome in outcomes] == ["train"] and RAN == ["trained"]
+    assert "does not answer: [Errno 111] Connection refused; the run goes on" in notes.lines[0]
+    assert "and the next command delivers them" in notes.lines[-1]
+    assert list((workspace.path / "tracking").glob("*/*.jsonl"))
 
 
 def test_one_run_at_a_time_works_in_a_workspace(workspace: Workspace, tmp_path: Path) -> None:

@@ -77,8 +77,10 @@ def data_files(seen: Seen, root: Path) -> dict[str, str]:
 
     Python's own files and those of installed libraries are no data.
     """
-    ours = str(Path(__file__).parents[1])
-    prefixes = {ours, sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *_NO_DATA}
+    places = sysconfig.get_paths()
+    installed = {places[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    installed |= {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
+    prefixes = {str(Path(__file__).parents[1]), *installed, *_NO_DATA}
     searched = {str(root), *map(os.path.abspath, sys.path_importer_cache)}  # for modules
     folders = {name for name in seen.folders - searched if not _below(name, prefixes)}
     stamps = {}

@@ -120,9 +120,14 @@ def _inputs(basis: Basis) -> Mapping[str, object]:
     return inputs if isinstance(inputs, Mapping) else {}
 
 
+def work_of(folder: Path) -> Path:
+    """Where `lifecycle.core.stage.scratch` puts the unfinished work on an artifact."""
+    return folder.with_name(f".{folder.name}.work")
+
+
 def is_unfinished(folder: Path) -> bool:
     """Whether a try that was stopped left work to go on with."""
-    work = folder.with_name(f".{folder.name}.work")
+    work = work_of(folder)
     return work.is_dir() and any(path.is_file() for path in work.rglob("*"))
 
 

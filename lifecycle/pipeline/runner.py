@@ -19,7 +19,7 @@ from lifecycle.core.stage import Context, Stage, Tracker
 from lifecycle.pipeline.cache import look_up
 from lifecycle.pipeline.journal import Entry, Journal, now
 from lifecycle.pipeline.keys import Basis, basis_of, is_cacheable, key_of, setting_of_context
-from lifecycle.pipeline.plan import is_unfinished, why
+from lifecycle.pipeline.plan import is_unfinished, why, work_of
 from lifecycle.pipeline.reasons import MISSING, NEVER, flatten
 
 
@@ -124,8 +124,9 @@ class _Work:
             found, damage = look_up(self.into)
             if found is not None and self.stage.holds(found, self.context):
                 self.context.progress.note(f"{self.name}: cached  {found.digest[:12]}")
-                if all(entry.key != self.into.name for entry in entries):
-                    journal.add(self._entry(basis, found, None, resumed=False))  # killed before it was
+                if all(entry.key != self.into.name for entry in entries):  # killed before it was tidied up
+                    journal.add(self._entry(basis, found, None, resumed=False))
+                    shutil.rmtree(work_of(self.into), ignore_errors=True)
                 return Outcome(name=self.name, cached=True, seconds=0.0, artifact=found)
             if damage:
                 self.context.progress.note(f"{self.name}: {damage}; it is built again")
