@@ -57,7 +57,9 @@ class Evaluation:
         prepare: Brings a batch to the device; None when there is nothing to do.
         no_grad: ``torch.no_grad`` within a fit, ``torch.inference_mode`` elsewhere.
         interrupts: Says whether somebody asked to end.
-        seed: Of random numbers.
+        seed: Of what all processes do alike.
+        stream: Of the random numbers of this process.
+        begin: Called first; None when there is nothing to do.
         epoch: Of a fit, for the loaders.
         eval_batches: Batches so far, for each loader: the step of values that a step reports.
         most: No more batches of each loader than this.
@@ -76,6 +78,8 @@ class Evaluation:
     no_grad: Callable[[], AbstractContextManager[Any]] = torch.inference_mode
     interrupts: Interrupts = field(default_factory=Interrupts)
     seed: int = 0
+    stream: int | None = None
+    begin: Callable[[], None] | None = None
     epoch: int = 0
     eval_batches: list[int] = field(default_factory=list)
     most: int | None = None
@@ -95,8 +99,11 @@ class Evaluation:
         """
         kind, hooks = self.kind, self.hooks
         self.predictions = []
-        if all(feed.num_batches == 0 for feed in self.feeds):
+        # With other processes this one takes part even without a batch of its own.
+        if not self.feeds or (self.begin is None and all(feed.num_batches == 0 for feed in self.feeds)):
             return []
+        if self.begin is not None:
+            self.begin()
         with self._scoring(), self.no_grad():
             hooks.call(f"on_{kind}_start")
             hooks.call(f"on_{kind}_epoch_start")
@@ -104,6 +111,8 @@ class Evaluation:
             self.logbook.loader = None
             self.results.end_steps()
             hooks.call(f"on_{kind}_epoch_end")
+            if self.logbook.pool is not None:
+                self.logbook.pool()
             of_all = self.results.keep(self.logbook.epoch_values())
             found = [metrics | of_all for metrics in found]
             finish({name: value for metrics in found for name, value in metrics.items()})
@@ -124,11 +133,13 @@ class Evaluation:
             self._batch(batch, number, at)
             if self.interrupts.received:
                 self._interrupted()
+        if self.logbook.pool is not None:
+            self.logbook.pool()
         return self.results.keep(self.logbook.epoch_values())
 
     def _batch(self, batch: Any, number: int, at: tuple[int, ...]) -> None:
         kind, hooks, book = self.kind, self.hooks, self.logbook
-        seed_batch(self.seed, self.epoch, number)
+        seed_batch(self.seed if self.stream is None else self.stream, self.epoch, number)
         if self.prepare is not None:
             batch = self.prepare(batch, at[0] if at else 0)
         book.batch = batch
