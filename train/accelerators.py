@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, cast
+
 import torch
 
+from lifecycle.core import plugins
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.device_indices import Devices, indices_of, read_devices
 from lifecycle.train.load import Load
@@ -191,7 +194,7 @@ _BUILT_IN = ("cuda", "mps", "cpu")
 
 
 def kinds() -> dict[str, type[Accelerator]]:
-    """Every kind of device by name: the built-in ones, then those of the entry points ``lifecycle.accelerators``."""
+    """Every kind of device by name: built-in ones, then those of entry points ``lifecycle.accelerators``."""
     names = dict.fromkeys((*_BUILT_IN, *plugins.table("accelerators")))
     return {name: cast("type[Accelerator]", plugins.load("accelerators", name)) for name in names}
 

@@ -73,6 +73,7 @@ class Fitting:
         hooks.call("on_fit_start")
         trainer.report_hyperparameters(module)
         module.zero_grad()
+        trainer.share(progress.logbook, module, steps=True)
         if content is not None:
             restore_progress(content, module, progress, trainer.strategy)
         if not progress.state.batch:
@@ -90,7 +91,6 @@ class Fitting:
             self._evaluation()
         plan.validated_at = time.monotonic()
         module._logbook = None if trainer.barebones else progress.logbook
-        trainer.share(progress.logbook, module, steps=True)
         loop = FitLoop(
             module=module,
             hooks=hooks,

@@ -1,4 +1,4 @@
-"""Google's TPUs, through torch_xla where that is installed; nothing of it is imported before it is asked for."""
+"""Google's TPUs, through torch_xla where that is installed; it is imported when it is asked for."""
 
 from __future__ import annotations
 

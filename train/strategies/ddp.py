@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -27,6 +27,8 @@ class DDPStrategy(ParallelStrategy):
         gradient_as_bucket_view: Gradients lie where they are exchanged, which saves their size in memory.
         broadcast_buffers: Each step begins with the buffers of the first process.
         bucket_cap_mb: How much is exchanged at once, in MiB; by default as torch has it.
+        ddp_comm_hook: Exchanges gradients in torch's place: one of ``torch.distributed.algorithms``, say.
+        ddp_comm_state: Its first argument.
         options: Of `ParallelStrategy`.
     """
 
@@ -40,6 +42,8 @@ class DDPStrategy(ParallelStrategy):
         gradient_as_bucket_view: bool = False,
         broadcast_buffers: bool = True,
         bucket_cap_mb: int | None = None,
+        ddp_comm_hook: Callable[..., Any] | None = None,
+        ddp_comm_state: object = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -53,6 +57,7 @@ class DDPStrategy(ParallelStrategy):
             known = inspect.signature(DistributedDataParallel).parameters
             name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
             self._options[name] = False
+        self._hook, self._hook_state = ddp_comm_hook, ddp_comm_state
         self._wrapped: DistributedDataParallel | None = None
         self._replaced: list[tuple[nn.Module, str, nn.Module]] = []
         self.unsynced = self._unsynced
@@ -85,6 +90,8 @@ class DDPStrategy(ParallelStrategy):
             device_ids=None if device.type == "cpu" else [device.index],
             **self._options,
         )
+        if self._hook is not None:
+            self._wrapped.register_comm_hook(self._hook_state, self._hook)
         return self._step
 
     def _step(self, *arguments: Any) -> Any:

@@ -58,3 +58,22 @@ def broadcast(value: object, rank: int, src: int, group: Any = None) -> Any:
         data = torch.empty(int(length), dtype=torch.uint8)
     dist.broadcast(data, src=src, group=group)
     return value if rank == src else cast("Any", unpacked(data))
+
+
+class GatherWithGradients(torch.autograd.Function):
+    """Tensors of all processes along a new first axis; gradients are summed up over processes."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, group: Any) -> Tensor:
+        """Gather."""
+        ctx.group, ctx.rank = group, dist.get_rank(group)
+        found = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
+        dist.all_gather(found, tensor, group=group)
+        return torch.stack(found)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Sum up, and take one's own."""
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total[ctx.rank], None

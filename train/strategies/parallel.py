@@ -201,10 +201,7 @@ class ParallelStrategy(Strategy):
             return tensor
         tensor = tensor.contiguous()
         if sync_grads:
-            from torch.distributed.nn.functional import all_gather
-
-            own = {} if group is None else {"group": group}
-            return torch.stack(all_gather(tensor, **own))  # type: ignore[no-untyped-call]
+            return exchange.GatherWithGradients.apply(tensor, group)  # type: ignore[no-untyped-call]
         found = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
         dist.all_gather(found, tensor.detach(), group=group)
         return torch.stack(found)
