@@ -111,7 +111,7 @@ def snapshot(
 
 
 def _loop_state(module: Module, progress: Progress, strategy: Strategy) -> dict[str, object]:
-    own = _own_part(module, progress)
+    own = _own_part(module, progress, strategy)
     state = {
         "state": progress.state.state_dict(),
         "seed": progress.seed,
@@ -124,16 +124,14 @@ def _loop_state(module: Module, progress: Progress, strategy: Strategy) -> dict[
     return state
 
 
-def _own_part(module: Module, progress: Progress) -> dict[str, object]:
+def _own_part(module: Module, progress: Progress, strategy: Strategy) -> dict[str, object]:
     """What each process has of its own."""
     waiting = progress.state.pending or not module.automatic_optimization
     named = dict(metrics_of(module))
     return {
         "logbook": [] if progress.state.epoch_done else progress.logbook.state_dict(named),
         "metrics": {} if progress.state.epoch_done else metric_states(module),
-        "gradients": {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
-        if waiting
-        else {},
+        "gradients": strategy.gradients(module) if waiting else {},
         "data": None if progress.feed is None else progress.feed.state_dict(),
     }
 
@@ -157,13 +155,20 @@ def own_state(content: Mapping[str, Any], *, automatic: bool = True) -> dict[str
     return cast("dict[str, Any]", own)
 
 
-def restore_module(content: Mapping[str, Any], module: Module, *, strict: bool | None = None) -> None:
+def restore_module(
+    content: Mapping[str, Any],
+    module: Module,
+    *,
+    strict: bool | None = None,
+    strategy: Strategy | None = None,
+) -> None:
     """Load the weights.
 
     Args:
         content: Of a checkpoint.
         module: Whose weights.
         strict: Whether keys must be the same; by default as the module says.
+        strategy: Of a module that may lie in several processes.
 
     Raises:
         UsageError: the checkpoint is of another model; says what differs.
@@ -172,7 +177,7 @@ def restore_module(content: Mapping[str, Any], module: Module, *, strict: bool |
     strict = module.strict_loading if strict is None else strict
     if strict and (error := other_model(weights, module.state_dict())) is not None:
         raise error
-    module.load_state_dict(weights, strict=strict)
+    (strategy or Strategy()).load_state_dict(module, weights, strict=strict)
 
 
 def restore_callbacks(content: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
@@ -193,7 +198,7 @@ def restore_progress(
     """
     strategy = strategy or Strategy()
     own = own_state(content, automatic=module.automatic_optimization)
-    own = own | part_of_rank(own, strategy.global_rank, strategy.world_size)
+    own = own | part_of_rank(own, strategy)
     progress.state.load_state_dict(own["state"])
     progress.results.load_state_dict(own["results"])
     _restore_optimization(content, module, progress.optimization, strategy)
@@ -201,26 +206,28 @@ def restore_progress(
         progress.precision.load_state_dict(content[progress.precision.state_key])
     restore_metrics(module, own["metrics"])
     progress.logbook.load_state_dict(own["logbook"], dict(metrics_of(module)))
-    for name, parameter in module.named_parameters():
-        gradient = own["gradients"].get(name)
-        parameter.grad = None if gradient is None else gradient.to(parameter.device)
+    strategy.load_gradients(module, own["gradients"])
     if own["seed"] is None:
         warn_of_what_differs(content, progress.state)
     else:
         progress.seed = own["seed"]
 
 
-def part_of_rank(own: Mapping[str, Any], rank: int, count: int) -> dict[str, Any]:
+def part_of_rank(own: Mapping[str, Any], strategy: Strategy) -> dict[str, Any]:
     """What a process takes back of what each had of its own, when there may be another number of them now.
 
     Another number begins with the sums of all in the first process, and with the mean of gradients that wait.
     """
+    rank, count = strategy.global_rank, strategy.world_size
     ranks = [own, *own.get("ranks", ())]
+    gradients = [part["gradients"] for part in ranks if part["gradients"] is not None]
+    whole = mean_gradients(gradients)
     if len(ranks) == count:
-        return {name: ranks[rank][name] for name in OWN}
+        alike = len(gradients) == count and not strategy.sharded
+        return {name: ranks[rank][name] for name in OWN} | ({} if alike else {"gradients": whole})
     found: dict[str, Any] = {name: own[name] for name in OWN}
     found["logbook"] = [] if rank else merged([part["logbook"] for part in ranks])
-    found["gradients"] = mean_gradients([part["gradients"] for part in ranks])
+    found["gradients"] = whole
     if own["metrics"] and not own["state"]["epoch_done"]:
         log.warning(
             "the checkpoint is of %d processes, and there are %d now: torchmetrics objects count what the "

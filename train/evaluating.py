@@ -72,6 +72,7 @@ def evaluation(
         interrupts=trainer.interrupts,
         seed=mix(progress.seed, _STREAMS[kind]),  # not that of training
         stream=trainer.stream_of(mix(progress.seed, _STREAMS[kind])),
+        most_of_all=_most(trainer) if trainer.strategy.sharded else None,
         begin=partial(trainer.strategy.before_evaluation, module) if trainer.world_size > 1 else None,
         epoch=progress.state.epoch,
         silent=trainer.barebones,
@@ -79,6 +80,10 @@ def evaluation(
     if kind != "predict":
         trainer.share(work.logbook, module, steps=False)
     return work
+
+
+def _most(trainer: Trainer) -> Callable[[int], int]:
+    return lambda count: max(trainer.strategy.gathered(count))
 
 
 def _explaining(module: Module, step: Callable[..., object]) -> Callable[..., object]:

@@ -123,8 +123,7 @@ class Fitting:
 
     def _data_of(self, content: Mapping[str, Any]) -> Any:
         """How a checkpoint describes the training data of this process."""
-        own, strategy = own_state(content), self._trainer.strategy
-        return (own | part_of_rank(own, strategy.global_rank, strategy.world_size))["data"]
+        return part_of_rank(own_state(content), self._trainer.strategy)["data"]
 
     def _make_tools(self) -> Tools:
         trainer, module, progress = self._trainer, self._module, self._progress

@@ -376,7 +376,7 @@ class Trainer(TrainerOptions):
         """
         module = self._given_or_last(None)
         module.on_load_checkpoint(content)
-        restore_module(content, module)
+        restore_module(content, module, strategy=self.strategy)
         if self.datamodule is not None:
             key = type(self.datamodule).__qualname__
             if key in content:

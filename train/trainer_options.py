@@ -23,7 +23,7 @@ from lifecycle.train.precision import Precision, precision_of
 from lifecycle.train.profilers import PassThroughProfiler, profiler_of
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
-from lifecycle.train.strategies.choice import strategy_of
+from lifecycle.train.strategies.choice import check_goes_together, strategy_of
 from lifecycle.train.trainer_state import TrainerStatus
 from lifecycle.train.view import TrainerView
 from lifecycle.train.writer import CheckpointWriter
@@ -225,6 +225,7 @@ class TrainerOptions(TrainerView):
         self.precision_plugin: Precision = precision_of(
             options.precision_among(precision, plugins), self.device
         )
+        check_goes_together(self.strategy, self.precision_plugin)
         self.timing = profiler_of(profiler)
         self.profiler = self.timing or PassThroughProfiler()
         self._root = Path.cwd() if default_root_dir is None else Path(default_root_dir)

@@ -13,7 +13,7 @@ The order in one verb of the trainer::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -68,6 +68,9 @@ class Strategy:
         """Start what processes are missing: whether the verb has run in them, and what it gave."""
         return False, None
 
+    def start_here(self) -> None:
+        """Start missing processes from this one, by forking it: what it runs is not to be run anew."""
+
     def join(self) -> None:
         """Meet the other processes."""
 
@@ -101,6 +104,20 @@ class Strategy:
     def state_dict(self, module: nn.Module) -> dict[str, Any]:
         """The weights, whole."""
         return module.state_dict()
+
+    def load_state_dict(self, module: nn.Module, weights: Mapping[str, Any], *, strict: bool) -> None:
+        """Take whole weights."""
+        module.load_state_dict(weights, strict=strict)
+
+    def gradients(self, module: nn.Module) -> dict[str, Tensor] | None:
+        """Gradients that wait for a step; None where the first process gives those of all."""
+        return {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+
+    def load_gradients(self, module: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+        """Take back what `gradients` gave."""
+        for name, parameter in module.named_parameters():
+            gradient = gradients.get(name)
+            parameter.grad = None if gradient is None else gradient.to(parameter.device)
 
     def optimizer_state(self, module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
         """The optimizer's state, whole."""

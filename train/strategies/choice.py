@@ -11,6 +11,7 @@ from lifecycle.core import plugins
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.accelerators import Accelerator
 from lifecycle.train.device_indices import Devices
+from lifecycle.train.precision import Precision
 from lifecycle.train.strategies.base import Strategy
 from lifecycle.train.strategies.parallel import ParallelStrategy
 from lifecycle.train.strategies.single import SingleDeviceStrategy
@@ -124,4 +125,13 @@ def _check(
             f"strategy='single_device' trains on one device, and devices={devices!r}, num_nodes={num_nodes} "
             f"asks for {len(found) * num_nodes}",
             hint="Pass strategy='ddp', or devices=1.",
+        )
+
+
+def check_goes_together(strategy: Strategy, precision: Precision) -> None:
+    """Raise `UsageError` if losses are scaled whose gradients lie in several processes."""
+    if strategy.sharded and precision.scales:
+        raise UsageError(
+            f"precision='{precision.name}' scales losses, and strategy='{strategy.strategy_name}' cannot",
+            hint="Pass precision='bf16-mixed'.",
         )

@@ -89,6 +89,11 @@ class ParallelStrategy(Strategy):
         self.world = world
         self.root_device = devices[world.local_rank]
 
+    def start_here(self) -> None:
+        """Start missing processes from this one, by forking it: what it runs is not to be run anew."""
+        if self.start_method == "script":
+            self.start_method = "fork"
+
     def launch(
         self, trainer: Trainer, verb: Callable[..., T], arguments: dict[str, Any]
     ) -> tuple[bool, T | None]:
@@ -97,6 +102,11 @@ class ParallelStrategy(Strategy):
             return False, None
         from lifecycle.train.strategies import launch
 
+        if self.start_method == "fork" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            raise UsageError(
+                "several processes cannot be forked from one that has used a GPU",
+                hint="Fit in a process that has not: in a new kernel, or in a script with strategy='ddp'.",
+            )
         if self.start_method == "script":
             launch.run_script(self._missing, max_restarts=self.max_restarts)
         return True, launch.run_verb(self, trainer, verb, arguments, self._missing)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import lifecycle as pl
 from lifecycle.callbacks import ModelCheckpoint
-from lifecycle.strategies import DDPStrategy
+from lifecycle.strategies import DDPStrategy, FSDPStrategy
 from lifecycle.utilities import rank_zero_only
 
 
@@ -248,3 +248,46 @@ def collectives(folder: Path) -> Any:
         "only": rank_zero_only(lambda: "ran")(),
         "sampler": used.distributed_sampler_kwargs,
     }
+
+
+def _divided() -> Any:
+    return FSDPStrategy(auto_wrap_policy={nn.Linear}) if "RANK" in os.environ else "auto"
+
+
+def divided(folder: Path) -> Any:
+    """Each parameter in two parts; an uneven validation set."""
+    module, used = Classifier(), trainer(folder, strategy=_divided(), gradient_clip_val=0.5)
+    used.fit(module, batches(8, 24), batches(4, 13, shuffle=False))
+    kinds = {type(p.data).__name__ for p in module.parameters()}
+    path = folder / "whole.ckpt"
+    used.save_checkpoint(path)
+    return {
+        "weights": [
+            float(v) for p in used.strategy.state_dict(module).values() for v in p.double().flatten()
+        ],
+        "metrics": {name: float(value) for name, value in sorted(used.callback_metrics.items())},
+        "kinds": sorted(kinds),
+        "ckpt": str(path),
+    }
+
+
+def divided_resumed(folder: Path) -> Any:
+    """Goes on with the whole state that one process, or two with DDP, would go on with."""
+
+    def fit(epochs: int, path: Path | None) -> Any:
+        module = Classifier(dropout=0.3)
+        used = trainer(folder, strategy=_divided(), max_epochs=epochs, accumulate_grad_batches=2)
+        used.fit(module, batches(4, 24), ckpt_path=path)
+        return module, used
+
+    _, first = fit(1, None)
+    first.save_checkpoint(folder / "first.ckpt")
+    outcomes = []
+    for path in (folder / "first.ckpt", None):
+        module, used = fit(2, path)
+        state = used.strategy.optimizer_state(module, used.optimizers[0])["state"]
+        outcomes.append(
+            [float(v) for p in used.strategy.state_dict(module).values() for v in p.double().flatten()]
+            + [float(v) for values in state.values() for v in values["exp_avg"].flatten()]
+        )
+    return outcomes
