@@ -187,7 +187,7 @@ class Evaluation:
         return self.most_of_all(own) - own
 
     def _keep_company(self, batch: Any, missing: int, at: tuple[int, ...]) -> None:
-        """Repeat the last batch for the others, which need this process's part of the parameters."""
+        """Repeat the last batch for the others, which need this process's part of parameters."""
         kept, book = metric_states(self.module), self.module._logbook
         self.module._logbook = None if book is None else Logbook(hook=self.logbook.hook, batch=batch)
         if self.prepare is not None:
