@@ -17,12 +17,13 @@ from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.rank_zero import rank_zero_only
 from lifecycle.train.strategies import exchange
 from lifecycle.train.strategies.base import Strategy
-from lifecycle.train.strategies.world import World, meeting_point
+from lifecycle.train.strategies.world import World, meeting_point, restarted
 
 if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
 
 T = TypeVar("T")
+AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 StartMethod = Literal["script", "spawn", "fork"]
 OPERATIONS = {
     "mean": dist.ReduceOp.SUM,
@@ -131,6 +132,8 @@ class ParallelStrategy(Strategy):
         elif self.world.started_by == "Slurm":
             address, port = meeting_point()
             os.environ.update(MASTER_ADDR=address, MASTER_PORT=str(port))
+        elif restarted() and self.world.nodes == 1 and os.environ.get(AGENT_STORE) == "True":
+            options["store"] = _store_of_attempt(self.world.size)
         dist.init_process_group(
             self._backend or ("cpu:gloo,cuda:nccl" if cuda else "gloo"),
             rank=self.world.rank,
@@ -215,6 +218,17 @@ class ParallelStrategy(Strategy):
         found = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
         dist.all_gather(found, tensor.detach(), group=group)
         return torch.stack(found)
+
+
+def _store_of_attempt(size: int) -> dist.Store:
+    """The agent's store, without the addresses that processes left there which are no more.
+
+    torch 2.13 keeps one store for all attempts of a machine, and the processes of the second would wait for
+    those of the first.
+    """
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False)
+    attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]
+    return dist.PrefixStore(f"lifecycle/attempt_{attempt}", store)  # type: ignore[attr-defined,no-any-return]
 
 
 def _leave() -> None:
