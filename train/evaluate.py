@@ -180,8 +180,8 @@ class Evaluation:
             own = min(own, self.most)
         if not own:
             raise UsageError(
-                f"this process has {'an unknown number of' if own is None else 'no'} batches to score, and its "
-                "part of the parameters is needed by the others for each of theirs",
+                f"this process has {'an unknown number of' if own is None else 'no'} batches to score, and "
+                "its part of the parameters is needed for each of the others'",
                 hint="Score a loader with a length, of as many samples as there are processes at least.",
             )
         return self.most_of_all(own) - own
