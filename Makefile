@@ -37,6 +37,9 @@ bench: $(BENCH) ## Run the benchmarks and print their figures
 chaos: $(DEV) ## Kill training at 100 random instants and compare; let eight promote at once, 50 times
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.train.chaos --kills 100
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50
+	@if command -v pg_ctlcluster >/dev/null; then \
+		OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50 --postgres; \
+	else echo "PostgreSQL is not installed: the race on it is left out"; fi
 
 setup: $(DEV) ## Make .venv with everything that the other targets need
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mlflow.types import Schema
 
 
+DESCRIPTION = 5000  # characters that MLflow's stores keep of a description
+
+
 def find_registered(client: MlflowClient, name: str, tags: Mapping[str, str]) -> Version | None:
     """The newest version of a model that carries all these tags, or None."""
     terms = [f"name = '{name}'", *(f"tags.`{key}` = '{value}'" for key, value in tags.items() if value)]
@@ -59,6 +62,7 @@ def register(
     checkpoint: Artifact,
     gates: Mapping[str, JSON],
     run_id: str,
+    description: str = "",
 ) -> Version:
     """Register a bundle with its evaluation; the same content with the same gates is registered once.
 
@@ -70,6 +74,7 @@ def register(
         checkpoint: What it was exported from; promotion scores with its code.
         gates: Thresholds of promotion by metric.
         run_id: The run that made it.
+        description: What MLflow's pages say of the version, as Markdown of at most `DESCRIPTION` characters.
     """
     from mlflow.exceptions import MlflowException
 
@@ -82,7 +87,7 @@ def register(
         found = find_registered(client, name, identity)
         if found is not None:
             return found
-    return _register_new(client, name, (bundle, evaluation, checkpoint), identity, run_id)
+    return _register_new(client, name, (bundle, evaluation, checkpoint), identity, run_id, description)
 
 
 def _register_new(
@@ -91,6 +96,7 @@ def _register_new(
     parts: tuple[Artifact, Artifact, Artifact],
     identity: Mapping[str, str],
     run_id: str,
+    description: str,
 ) -> Version:
     """Upload the files as a logged model, then make the version that points to it."""
     experiment = client.get_run(run_id).info.experiment_id
@@ -107,6 +113,7 @@ def _register_new(
             run_id=run_id,
             tags={**_measured(parts[1]), **identity, RUN: run_id},
             model_id=model.model_id,
+            description=description or None,
         )
     return version_of(made)
 

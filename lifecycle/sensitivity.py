@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from lifecycle.core.canonical import JSON, readable_json, write_whole
 from lifecycle.core.errors import UsageError
 from lifecycle.core.progress import Progress, terminal_progress
 from lifecycle.core.stage import Context
@@ -24,6 +25,7 @@ def layer_effects(
     *,
     change: Literal["prune", "quantize"],
     keep: float = 0.5,
+    title: str = "",
     progress: Progress | None = None,
 ) -> list[LayerEffect]:
     """Change one layer after another of the trained model, and measure each; the most harmful first.
@@ -33,6 +35,7 @@ def layer_effects(
         workspace: Where its results are kept.
         change: What is done to each layer.
         keep: The fraction of a layer's channels that stays, for ``prune``.
+        title: What the report of the next run that makes this model calls it; without, it is not told.
         progress: Where to say how far it is; by default the terminal.
 
     Raises:
@@ -68,6 +71,13 @@ def layer_effects(
         assert isinstance(changed, Module)
         return measure(changed, context)[metric]
 
+    mode = pipeline.budget.mode
     if change == "prune":
-        return prune_sensitivity(module, example_inputs(module), score, keep=keep, mode=pipeline.budget.mode)
-    return quantize_sensitivity(module, score, mode=pipeline.budget.mode)
+        effects = prune_sensitivity(module, example_inputs(module), score, keep=keep, mode=mode)
+    else:
+        effects = quantize_sensitivity(module, score, mode=mode)
+    if title:
+        content: JSON = {"title": title, "effects": [effect.to_json() for effect in effects]}
+        workspace.sensitivity.mkdir(exist_ok=True)
+        write_whole(workspace.sensitivity / f"{checkpoint.digest}-{change}.json", readable_json(content))
+    return effects

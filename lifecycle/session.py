@@ -14,15 +14,23 @@ from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
     from lifecycle.train.data import DataModule
+    from lifecycle.train.loggers.mlflow_run import MLFlowRun
 
 
-def run_pipeline(pipeline: Pipeline, workspace: Workspace, progress: Progress | None = None) -> list[Outcome]:
+def run_pipeline(
+    pipeline: Pipeline,
+    workspace: Workspace,
+    progress: Progress | None = None,
+    *,
+    finish: Callable[[list[Outcome], MLFlowRun], object] | None = None,
+) -> list[Outcome]:
     """Run every stage that has to be run, tracked in MLflow.
 
     Args:
         pipeline: What to run.
         workspace: Where its results are kept; held for as long as the run lasts.
         progress: Where to say how far it is; by default the terminal.
+        finish: Called with what became of the stages and the run, before that ends.
 
     Raises:
         LifecycleError: what went wrong in which stage; what was finished before it is kept.
@@ -42,13 +50,16 @@ def run_pipeline(pipeline: Pipeline, workspace: Workspace, progress: Progress | 
             progress=progress,
         )
         with experiment.run(pipeline.project.name, {}) as parent:
-            return run_stages(
+            outcomes = run_stages(
                 pipeline.stages,
                 context,
                 cache=workspace.cache,
                 log=PipelineRun(experiment, parent),
                 data_fingerprint=lambda: _fingerprint(make_data),
             )
+            if finish is not None:
+                finish(outcomes, parent)
+            return outcomes
 
 
 def data_maker(project: Project) -> Callable[[], DataModule]:

@@ -86,6 +86,7 @@ def transfer(
                 checkpoint=checkpoint,
                 gates=gates,
                 run_id=run.run_id,
+                description=source.get_model_version(version.name, str(version.number)).description or "",
             )
             for key, value in {ORIGIN: origin, f"{ORIGIN}.registry": str(source.tracking_uri)}.items():
                 target.set_model_version_tag(name, str(made.number), key, value)

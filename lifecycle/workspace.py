@@ -35,6 +35,16 @@ class Workspace:
         return self.path / "served"
 
     @property
+    def reports(self) -> Path:
+        """Pages of runs, each in a folder named after its time and run."""
+        return self.path / "reports"
+
+    @property
+    def sensitivity(self) -> Path:
+        """What single layers cost, by the digest of the checkpoint and the change."""
+        return self.path / "sensitivity"
+
+    @property
     def default_tracking_uri(self) -> str:
         """The embedded MLflow store."""
         return f"sqlite:///{self.path / 'mlflow.db'}"

@@ -40,6 +40,8 @@ VERBS = {
     "history": "Who was champion, since when, and why.",
     "diff": "What two versions differ in: options, code, data, metrics, size, latency.",
     "status": "Registered models: versions, aliases, the last promotion.",
+    "report": "Where the page of the last run is.",
+    "gc": "Remove what nothing refers to; what a version needs stays.",
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows of a JSON or .npy file to a running endpoint.",
 }

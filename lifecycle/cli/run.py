@@ -38,10 +38,18 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json:
 
     pipeline = read_pipeline(file, os.environ, overrides)
     place = Workspace((workspace or file.parent / FOLDER).resolve())
+    from lifecycle.report.run import report_run
     from lifecycle.session import run_pipeline
 
-    outcomes = run_pipeline(pipeline, place)
+    pages = list[Path]()
+    outcomes = run_pipeline(
+        pipeline,
+        place,
+        finish=lambda outcomes, run: pages.append(report_run(pipeline, place, outcomes, run)),
+    )
+    page = os.path.relpath(pages[0])
     if as_json:
+        print_note(f"Report: {page}")
         print_json([outcome_json(outcome) for outcome in outcomes])
         return
     print_table(f"Pipeline {pipeline.project.name}", STAGE_COLUMNS, stage_rows(outcomes))
@@ -51,6 +59,7 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json:
             if len(steps := step_rows(outcome.artifact)) > 2:
                 print_table("Step by step", STEP_COLUMNS, steps)
             print_table("Latency", LATENCY_COLUMNS, latency_rows(outcome.artifact))
+    print_text(f"Report: {page}")
     registered = [outcome.artifact for outcome in outcomes if outcome.artifact.kind == "version"]
     for artifact in registered:
         content = artifact.read_json("version.json")

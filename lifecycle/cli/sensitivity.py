@@ -39,11 +39,11 @@ def sensitivity(
     from lifecycle.report.plot import bars_svg
     from lifecycle.sensitivity import layer_effects
 
-    effects = layer_effects(pipeline, place, change=change, keep=keep)  # type: ignore[arg-type]
     metric = pipeline.budget.metric or ""
+    what = f"pruned to {keep:g}" if change == "prune" else "rounded to INT8"
+    title = f"{metric} lost when one layer is {what}"
+    effects = layer_effects(pipeline, place, change=change, keep=keep, title=title)  # type: ignore[arg-type]
     if plot is not None:
-        what = f"pruned to {keep:g}" if change == "prune" else "rounded to INT8"
-        title = f"{metric} lost when one layer is {what}"
         write_whole(plot, bars_svg(title, [(each.layer, each.drop) for each in effects]).encode())
         print_note(f"The plot is in {plot}.")
     if as_json:

@@ -81,6 +81,14 @@ class Reference:
             raise UsageError(f"{path.name} defines no class '{self.name}': {suggest(self.name, classes)}")
         return _parameters(classes[self.name])
 
+    def summary(self, root: Path) -> str:
+        """The first paragraph of what the class says of itself, read as text; empty where it says nothing."""
+        path = self._inside(root)
+        for node in _parse(path).body if path is not None else ():
+            if isinstance(node, ast.ClassDef) and node.name == self.name:
+                return " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+        return ""
+
     def load(self, root: Path) -> type:
         """Import the module and return the class."""
         path = self._inside(root)

@@ -121,7 +121,16 @@ def _count(value: float | None) -> str:
 
 
 def _size(value: float | None) -> str:
-    return "" if value is None else f"{value / 1e3:.1f} kB"
+    return "" if value is None else size_text(value)
+
+
+def size_text(value: float) -> str:
+    """Bytes for people.
+
+    >>> size_text(21046), size_text(44_700_000)
+    ('21.0 kB', '44.7 MB')
+    """
+    return f"{value / 1e3:.1f} kB" if value < 10e6 else f"{value / 1e6:.1f} MB"
 
 
 def _latency(value: float | None) -> str:

@@ -134,5 +134,6 @@ def slower_steps(budget: Budget, measured: Mapping[str, Mapping[str, float]]) ->
 
 
 def _predictions(scores: Mapping[str, Score]) -> dict[str, JSON]:
-    """The class of each test sample, where the first output has one value for each label."""
-    return {name: list(score.predictions) for name, score in scores.items()}
+    """The class of each test sample, where the first output has one value for each label; and what it is."""
+    found: dict[str, JSON] = {name: list(score.predictions) for name, score in scores.items()}
+    return found | {"targets": list(scores[LAST].targets)}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, cast
 
+from lifecycle.card.card import Card
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import LifecycleError
@@ -36,10 +38,11 @@ class Register(Stage):
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Register once; the same content again is the same version."""
-        from lifecycle.registration import register
+        from lifecycle.registration import DESCRIPTION, register
         from lifecycle.registry import set_alias
 
         writer = _writer(context)
+        card = self._card(given, context)
         version = register(
             writer.client,
             context.project.name,
@@ -48,13 +51,38 @@ class Register(Stage):
             checkpoint=given["checkpoint"],
             gates=cast("Mapping[str, JSON]", self.gates),
             run_id=writer.run_id,
+            description=card.to_markdown(DESCRIPTION),
         )
         set_alias(writer.client, version, self.alias)
+        with (
+            TemporaryDirectory() as folder
+        ):  # beside the artifact: the card tells times, which differ each time
+            (Path(folder) / "card.md").write_text(card.to_markdown())
+            writer.log_artifacts(Path(folder))
         content: JSON = {"name": version.name, "number": version.number, "digest": version.digest}
         with Draft(into) as draft:
             (draft.path / "version.json").write_bytes(readable_json(content))
             facts = facts_of(self, context, {}, registry=str(writer.client.tracking_uri))
             return draft.seal("version", parent=given["bundle"], facts=facts)
+
+    def _card(self, given: Mapping[str, Artifact], context: Context) -> Card:
+        from lifecycle.card.compose import Known, compose
+
+        project = context.project
+        return compose(
+            Known(
+                name=project.name,
+                steps=context.steps,
+                bundle=given["bundle"],
+                evaluation=given["evaluation"],
+                budget=context.budget,
+                gates=cast("Mapping[str, Mapping[str, float]]", self.gates),
+                about={
+                    "model": project.model.summary(project.root),
+                    "data": project.data.summary(project.root),
+                },
+            )
+        )
 
     def holds(self, artifact: Artifact, context: Context) -> bool:
         """Whether the registry still has the version under the alias."""

@@ -41,12 +41,14 @@ class Score:
     Attributes:
         metrics: What ``test_step`` logs, then ``macs``, ``params`` and ``size_bytes``.
         predictions: The greatest output of each sample, for classifiers.
+        targets: The class that each sample is said to be, where the batches tell; else empty.
         weights: How many layers the file has, and how many of them hold INT8 weights.
     """
 
     metrics: dict[str, float]
     weights: QuantizedWeights
     predictions: tuple[int, ...] = ()
+    targets: tuple[int, ...] = ()
 
 
 class FileForward:
@@ -61,6 +63,7 @@ class FileForward:
         self.model = model
         self.calls = 0
         self.predictions: list[int] = []
+        self.targets: list[int] = []
         with torch.inference_mode():
             example = module(*example_inputs(module))
         self.module = module
@@ -120,6 +123,30 @@ class _Watch(Callback):
                 "it would score the module's own weights, not the exported file; call self(inputs) in it"
             )
         self.before = self.forward.calls
+        scored = len(self.forward.predictions) - len(self.forward.targets)
+        self.forward.targets += targets_of(batch, scored, len(self.forward.model.signature.labels))
+
+
+def targets_of(batch: object, samples: int, classes: int) -> list[int]:
+    """The classes in a batch: its one vector of a class number for each sample; empty where none is, or two.
+
+    >>> targets_of((torch.zeros(2, 3), torch.tensor([1, 0])), samples=2, classes=2)
+    [1, 0]
+    >>> targets_of((torch.zeros(2, 3), torch.tensor([1, 7])), samples=2, classes=2)
+    []
+    """
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
+    found = [
+        part.tolist()
+        for part in parts
+        if isinstance(part, Tensor)
+        and part.shape == (samples,)
+        and not part.is_floating_point()
+        and part.dtype != torch.bool
+        and samples > 0
+        and 0 <= int(part.min()) <= int(part.max()) < classes
+    ]
+    return found[0] if len(found) == 1 else []
 
 
 def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Score:
@@ -134,6 +161,8 @@ def score_bundle(checkpoint: Artifact, bundle: Artifact, context: Context) -> Sc
     return Score(
         metrics=metrics | asdict(cost) | {"size_bytes": float(file.stat().st_size)},
         predictions=tuple(forward.predictions),
+        # A batch that did not tell would put all that follow beside the wrong sample.
+        targets=tuple(forward.targets) if len(forward.targets) == len(forward.predictions) else (),
         weights=quantized_weights(file),
     )
 

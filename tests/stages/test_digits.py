@@ -12,6 +12,7 @@ import onnx
 import pytest
 from mlflow import MlflowClient
 
+from lifecycle.card.outcomes import read_outcomes
 from lifecycle.export.operators import runtime_operators
 from lifecycle.export.runtime import open_model
 from tests.projects import STAGES, Outcome, Project, copy_digits
@@ -158,12 +159,43 @@ def test_the_version_is_an_mlflow_model_with_signature_and_example(
     version = client.get_model_version_by_alias("digits", "challenger")
     assert version.tags["lifecycle.digest"] == run["export"].digest
     assert json.loads(version.tags["lifecycle.gates"]) == {"test_acc": {"max_drop": 0.01, "min": 0.97}}
+    outcomes = read_outcomes(run["evaluate"].artifact.read_json("predictions.json"), "compressed")
+    assert outcomes is not None and outcomes.accuracy == pytest.approx(run["evaluate"].metrics["test_acc"])
+    assert version.description.startswith("# digits")
+    assert f"{outcomes.right} of 540 samples" in version.description
+    card = client.download_artifacts(version.tags["lifecycle.run"], "card.md", str(project.folder))
+    assert Path(card).read_text() == version.description
+    outcomes = read_outcomes(run["evaluate"].artifact.read_json("predictions.json"), "compressed")
+    assert outcomes is not None and outcomes.accuracy == pytest.approx(run["evaluate"].metrics["test_acc"])
+    assert version.description.startswith("# digits")
+    assert f"{outcomes.right} of 540 samples" in version.description
+    card = client.download_artifacts(version.tags["lifecycle.run"], "card.md", str(project.folder))
+    assert Path(card).read_text() == version.description
     info = mlflow.models.get_model_info("models:/digits@challenger")
     assert info.signature.inputs.input_names() == ["image"]
     assert info.saved_input_example_info is not None
     loaded = mlflow.onnx.load_model("models:/digits@challenger")
     served = onnx.load(run["export"].artifact.file("model.onnx"))
     assert loaded.graph.SerializeToString() == served.graph.SerializeToString()
+
+
+def test_the_run_ends_with_a_page_that_is_kept_in_mlflow_too(digits: Run, tmp_path: Path) -> None:
+    project, run = digits
+    (page,) = (project.workspace / "reports").glob("*/report.html")
+    assert project.lifecycle("report").stdout.strip() == str(page)
+    text = page.read_text()
+    for values in (run["evaluate"].metrics, run["train"].metrics):
+        for value in values.values():
+            assert f'value="{value}"' in text or f'value="{float(value)}"' in text, value
+    assert run["export"].digest in text
+    assert text.count("<polyline") >= 2, "curves of training"
+    client = MlflowClient(project.tracking_uri)
+    experiment = client.get_experiment_by_name("digits")
+    parents = [
+        r for r in client.search_runs([experiment.experiment_id]) if "lifecycle.stage" not in r.data.tags
+    ]
+    kept = client.download_artifacts(parents[-1].info.run_id, "report.html", str(tmp_path))
+    assert Path(kept).read_text() == text
 
 
 def test_a_run_in_another_folder_gives_the_same_digests(digits: Run, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""``lifecycle gc``: what nothing refers to goes, what a version needs stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.output import print_json, print_note, print_table, print_text
+
+if TYPE_CHECKING:
+    from lifecycle.collection.items import Plan
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do it; without, only show what would go.")
+@click.option("--versions", is_flag=True, help="Remove registered versions too: no alias, no kept promotion.")
+@click.option("--keep-promotions", default=10, show_default=True, help="Promotions whose versions stay.")
+@click.option("--keep-runs", default=10, show_default=True, help="Pipeline runs that stay, in each project.")
+@click.option("--keep-days", default=30.0, show_default=True, help="Whatever is younger stays.")
+@workspace_option
+@json_option
+def gc(
+    yes: bool,
+    versions: bool,
+    keep_promotions: int,
+    keep_runs: int,
+    keep_days: float,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Remove results, runs, logged models and served copies that nothing refers to.
+
+    What a registered version, an alias or a kept promotion needs stays; where others have marked it as
+    deleted in MLflow, it is restored, so that `mlflow gc` does not destroy it.
+    """
+    from contextlib import nullcontext
+
+    from lifecycle.collection.collect import collect, find_garbage
+    from lifecycle.collection.retention import Retention
+    from lifecycle.tracking import connect
+    from lifecycle.workspace import find_workspace
+
+    retention = Retention(promotions=keep_promotions, runs=keep_runs, days=keep_days)
+    place = find_workspace(workspace)
+    client = connect(place)
+    with place.locked() if yes else nullcontext():
+        plan = find_garbage(client, place, retention, versions=versions)
+        if yes:
+            collect(client, plan)
+    if as_json:
+        print_json(
+            {
+                "done": yes,
+                "bytes": plan.size_bytes,
+                "items": [item.to_json() for item in plan.items],
+                "saved": [saved.to_json() for saved in plan.saved],
+            }
+        )
+    else:
+        _show(plan, yes)
+    if yes and any(item.kind in ("run", "logged model") for item in plan.items):
+        # An address in the environment may hold a password, which a shell history should not.
+        uri = "$MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else client.tracking_uri
+        print_note(
+            "Runs and logged models are marked as deleted in MLflow; their bytes are freed by:\n"
+            f"  mlflow gc --backend-store-uri {uri} --tracking-uri {uri}"
+        )
+
+
+def _show(plan: Plan, yes: bool) -> None:
+    from lifecycle.report.summary import size_text
+
+    if plan.saved:
+        rows = [[saved.kind, saved.address[:14], saved.needed_by] for saved in plan.saved]
+        title = "Restored: somebody had deleted it in MLflow" if yes else "To be restored, for it is needed"
+        print_table(title, ("", "id", "needed by"), rows)
+    if not plan.items:
+        print_text("Nothing to collect: all there is is referred to, or young.")
+        return
+    rows = [
+        [item.kind, item.name, item.why, "?" if item.size_bytes is None else size_text(item.size_bytes)]
+        for item in plan.items
+    ]
+    rows.append(["all", f"{len(plan.items)}", "", size_text(plan.size_bytes)])
+    print_table("Removed" if yes else "To be removed", ("", "which", "why", "size"), rows)
+    if not yes:
+        print_note("Nothing was changed. Add --yes to do it.")

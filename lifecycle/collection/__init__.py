@@ -1,0 +1,1 @@
+"""What nothing refers to, and removing it; what a version needs is kept, or saved from deletion."""

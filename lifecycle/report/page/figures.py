@@ -1,0 +1,58 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from lifecycle.report.page.table import Cell
+
+
+def metric(value: float | None) -> Cell:
+    """Four decimals, as metrics of shares want."""
+    return Cell("") if value is None else Cell(f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}", value)
+
+
+def count(value: float | None) -> Cell:
+    """Thousands and millions.
+
+    >>> count(478528).text, count(2116224).text
+    ('478.5 k', '2.116 M')
+    """
+    if value is None:
+        return Cell("")
+    if value < 1e3:
+        return Cell(f"{value:g}", value)
+    return Cell(f"{value / 1e6:.3f} M" if value >= 1e6 else f"{value / 1e3:.1f} k", value)
+
+
+def size(value: float | None) -> Cell:
+    """Bytes, as kilobytes or megabytes of 10^3 and 10^6."""
+    if value is None:
+        return Cell("")
+    return Cell(f"{value / 1e3:.1f} kB" if value < 10e6 else f"{value / 1e6:.1f} MB", value)
+
+
+def milliseconds(value: float | None) -> Cell:
+    """Latency."""
+    return Cell("") if value is None else Cell(f"{value:.3f} ms" if value < 100 else f"{value:.0f} ms", value)
+
+
+def seconds(value: float) -> Cell:
+    """How long a stage took.
+
+    >>> seconds(3.64).text, seconds(4000).text
+    ('3.6 s', '1 h 07 min')
+    """
+    if value < 120:
+        return Cell(f"{value:.1f} s", value)
+    minutes = round(value / 60)
+    hours = f"{minutes // 60} h {minutes % 60:02} min"
+    return Cell(f"{minutes} min" if minutes < 60 else hours, value)
+
+
+COSTS = {
+    "macs": ("multiply-accumulates", count),
+    "params": ("parameters", count),
+    "size_bytes": ("ONNX file", size),
+    "latency_ms": ("latency, median", milliseconds),
+    "latency_p95_ms": ("latency, 95th percentile", milliseconds),
+}
+"""What a model costs, by the name in facts: what it is called here and how it is shown."""
