@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING
 from lifecycle.core.names import also_named
 
 if TYPE_CHECKING:
-    from lifecycle.train.strategies import SingleDeviceStrategy
+    from lifecycle.train.strategies import DDPStrategy, ParallelStrategy, SingleDeviceStrategy, Strategy
+    from lifecycle.train.strategies.fsdp import FSDPStrategy
 
 __all__ = [
+    "DDPStrategy",
+    "FSDPStrategy",
+    "ParallelStrategy",
     "SingleDeviceStrategy",
+    "Strategy",
 ]
 
 _HOME = {
+    "DDPStrategy": "lifecycle.train.strategies",
+    "FSDPStrategy": "lifecycle.train.strategies.fsdp",
+    "ParallelStrategy": "lifecycle.train.strategies",
     "SingleDeviceStrategy": "lifecycle.train.strategies",
+    "Strategy": "lifecycle.train.strategies",
 }
 
 
@@ -27,4 +36,4 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(_HOME[name]), name)
 
 
-also_named(__name__, ("single_device",))
+also_named(__name__, ("single_device", "ddp", "fsdp", "parallel", "strategy"))

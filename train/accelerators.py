@@ -1,23 +1,25 @@
-"""Where a module computes: kinds of devices, and the one that ``Trainer(accelerator=…, devices=…)`` means."""
+"""Where a module computes: kinds of devices, and the one that ``Trainer(accelerator=…)`` means."""
 
 from __future__ import annotations
 
-import logging
+from typing import ClassVar, cast
 
 import torch
 
+from lifecycle.core import plugins
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.device_indices import Devices, indices_of, read_devices
 from lifecycle.train.load import Load
-from lifecycle.train.strategies import SingleDeviceStrategy
-
-_ONE = "this version trains on one device"
-_SEVERAL = ("ddp", "fsdp", "deepspeed", "xla", "single_xla", "single_tpu", "model_parallel")  # and variants
-log = logging.getLogger(__name__)
 
 
 class Accelerator:
-    """A kind of device. A subclass of your own may be passed as ``Trainer(accelerator=…)``."""
+    """A kind of device. A subclass of your own may be passed as ``Trainer(accelerator=…)``.
+
+    Attributes:
+        install_hint: What to do where there is none, if it takes a package.
+    """
+
+    install_hint: ClassVar[str] = ""
 
     def setup_device(self, device: torch.device) -> None:
         """Prepare the device that was chosen."""
@@ -187,8 +189,14 @@ class MPSAccelerator(Accelerator):
         return "mps"
 
 
-# The first that is there is what "auto" means; "gpu" means the first but for the last.
-_KINDS: tuple[type[Accelerator], ...] = (CUDAAccelerator, MPSAccelerator, CPUAccelerator)
+# The first that is there is what "auto" means; "gpu" means the first of the first two.
+_BUILT_IN = ("cuda", "mps", "cpu")
+
+
+def kinds() -> dict[str, type[Accelerator]]:
+    """Every kind of device by name: built-in ones, then those of entry points ``lifecycle.accelerators``."""
+    names = dict.fromkeys((*_BUILT_IN, *plugins.table("accelerators")))
+    return {name: cast("type[Accelerator]", plugins.load("accelerators", name)) for name in names}
 
 
 def accelerator_of(accelerator: object = "auto") -> Accelerator:
@@ -198,72 +206,32 @@ def accelerator_of(accelerator: object = "auto") -> Accelerator:
         UsageError: there is no such kind, or none of it here.
     """
     if isinstance(accelerator, Accelerator):
-        kinds: tuple[type[Accelerator], ...] = (type(accelerator),)
-    elif accelerator == "auto":
-        kinds = _KINDS
-    elif accelerator == "gpu":
-        kinds = _KINDS[:-1]
+        if type(accelerator).is_available():
+            return accelerator
+    elif accelerator in ("auto", "gpu"):
+        for name in _BUILT_IN if accelerator == "auto" else _BUILT_IN[:2]:
+            kind = kinds()[name]
+            if kind.is_available():
+                return kind()
     else:
-        kinds = tuple(kind for kind in _KINDS if kind.name() == accelerator)
-        if not kinds:
-            allowed = ["auto", "gpu", *(kind.name() for kind in _KINDS)]
-            raise UsageError(f"accelerator={accelerator!r}: {suggest(str(accelerator), allowed)}")
-    for kind in kinds:
+        known = plugins.table("accelerators")
+        if accelerator not in known:
+            raise UsageError(
+                f"accelerator={accelerator!r}: {suggest(str(accelerator), ['auto', 'gpu', *sorted(known)])}"
+            )
+        kind = cast("type[Accelerator]", plugins.load("accelerators", str(accelerator)))
         if kind.is_available():
-            return accelerator if isinstance(accelerator, Accelerator) else kind()
-    present = ", ".join(kind.name() for kind in _KINDS if kind.is_available())
+            return kind()
+        if kind.install_hint:
+            raise UsageError(f"accelerator={accelerator!r}: there is none here", hint=kind.install_hint)
+    raise _none_here(accelerator)
+
+
+def _none_here(accelerator: object) -> UsageError:
+    present = ", ".join(name for name, kind in kinds().items() if kind.is_available())
     shown = repr(accelerator) if isinstance(accelerator, str) else f"{type(accelerator).__name__}()"
-    raise UsageError(
+    return UsageError(
         f"accelerator={shown}: torch {torch.__version__} finds none here; it finds: {present}",
         hint="Pass accelerator='auto' to take the fastest of what is there."
         + ("" if torch.version.cuda or torch.version.hip else " This torch is built without CUDA."),
     )
-
-
-def device_of(
-    accelerator: object = "auto", devices: object = "auto", strategy: object = "auto", num_nodes: int = 1
-) -> torch.device:
-    """The one device that the trainer's arguments of these names mean.
-
-    Args:
-        accelerator: ``auto``, ``cpu``, ``gpu``, ``cuda``, ``mps``, or an `Accelerator`.
-        devices: ``auto``, 1, or an index in a list, as in ``[2]`` or ``"2,"``; -1 for all where that is one.
-        strategy: ``auto``, ``single_device``, or a `SingleDeviceStrategy` that names the device.
-        num_nodes: 1.
-
-    Raises:
-        UsageError: more than one device is asked for, or one that is not there.
-    """
-    _check_strategy(strategy)
-    if num_nodes != 1:
-        raise UsageError(f"{_ONE}, and num_nodes={num_nodes!r} is not one machine", hint="Pass num_nodes=1.")
-    kind = accelerator_of(accelerator)
-    if isinstance(strategy, SingleDeviceStrategy):
-        device = strategy.root_device
-        if kind.name() in ("cpu", "cuda", "mps") and kind.name() != device.type:
-            raise UsageError(
-                f"strategy=SingleDeviceStrategy('{device}') does not go with accelerator={accelerator!r}",
-                hint="Name the same kind of device in both.",
-            )
-        return device
-    if devices == "auto":
-        if kind.auto_device_count() > 1:
-            log.info("of %d devices the first is used: %s", kind.auto_device_count(), _ONE)
-        devices = 1
-    found = kind.get_parallel_devices(kind.parse_devices(devices))  # type: ignore[arg-type]
-    if len(found) != 1:
-        hint = "Pass devices=1, or one index in a list: devices=[0]."
-        if kind.name() == "cpu":
-            hint = "Pass devices=1: torch computes on all cores; torch.set_num_threads says on how many."
-        raise UsageError(f"{_ONE}, and devices={devices!r} asks for {len(found)}", hint=hint)
-    return found[0]
-
-
-def _check_strategy(strategy: object) -> None:
-    name = strategy.lower() if isinstance(strategy, str) else None
-    if name in ("auto", "single_device") or isinstance(strategy, SingleDeviceStrategy):
-        return
-    if name is None or name.startswith(_SEVERAL):
-        shown = repr(strategy) if name else f"{type(strategy).__name__}(…)"
-        raise UsageError(f"{_ONE}, and strategy={shown} is for several", hint="Pass strategy='auto'.")
-    raise UsageError(f"strategy={strategy!r}: {suggest(name, ['auto', 'single_device'])}")

@@ -5,6 +5,7 @@ What exact resume needs beyond Lightning lies below ``loops``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,11 @@ from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
 from lifecycle.train.optim import Optimization, scheduler_states
 from lifecycle.train.packed import unpacked
+from lifecycle.train.pooling import mean_gradients, merged
 from lifecycle.train.precision import Precision
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
+from lifecycle.train.strategies.base import Strategy
 from lifecycle.train.torchmetric import metric_states, metrics_of, restore_metrics
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from lifecycle.train.data import DataModule
 
 FORMAT_VERSION = "2.6.0"  # of PyTorch Lightning, whose layout this is
+OWN = ("logbook", "metrics", "gradients", "data")  # what each process has of its own
+log = logging.getLogger(__name__)
 KEYS = ("epoch", "global_step", "pytorch-lightning_version", "state_dict")  # those of every checkpoint
 M = TypeVar("M", bound=Module)
 
@@ -70,18 +75,20 @@ def snapshot(
     datamodule: DataModule | None = None,
     *,
     weights_only: bool = False,
+    strategy: Strategy | None = None,
 ) -> dict[str, object]:
     """Everything that the rest of a fit depends on, or only what `load_from_checkpoint` needs.
 
-    Nothing is copied: the tensors are those at work.
+    Nothing is copied: the tensors are those at work. All processes call it; whole is what the first one gets.
     """
+    strategy = strategy or Strategy()
     state = progress.state
     content: dict[str, object] = {
         "epoch": state.epoch,
         "global_step": state.global_step,
         "pytorch-lightning_version": FORMAT_VERSION,
-        "state_dict": module.state_dict(),
-        "loops": {"lifecycle": _loop_state(module, progress)},
+        "state_dict": strategy.state_dict(module),
+        "loops": {"lifecycle": _loop_state(module, progress, strategy)},
         "callbacks": {},
         "optimizer_states": [],
         "lr_schedulers": [],
@@ -92,7 +99,9 @@ def snapshot(
     if weights_only:
         return content
     content["callbacks"] = {c.state_key: found for c in callbacks if (found := c.state_dict())}
-    content["optimizer_states"] = [o.state_dict() for o in progress.optimization.optimizers]
+    content["optimizer_states"] = [
+        strategy.optimizer_state(module, optimizer) for optimizer in progress.optimization.optimizers
+    ]
     content["lr_schedulers"] = scheduler_states(progress.optimization.schedules)
     if scaling := progress.precision.state_dict():
         content[progress.precision.state_key] = scaling
@@ -101,18 +110,28 @@ def snapshot(
     return content
 
 
-def _loop_state(module: Module, progress: Progress) -> dict[str, object]:
-    waiting = progress.state.pending or not module.automatic_optimization
-    named = dict(metrics_of(module))
-    return {
+def _loop_state(module: Module, progress: Progress, strategy: Strategy) -> dict[str, object]:
+    own = _own_part(module, progress, strategy)
+    state = {
         "state": progress.state.state_dict(),
         "seed": progress.seed,
         "results": progress.results.state_dict(),
+        **own,
+    }
+    if strategy.world_size > 1:
+        # What differs between processes; the first one's is where that of a single one is.
+        state["ranks"] = strategy.gathered(own)[1:]
+    return state
+
+
+def _own_part(module: Module, progress: Progress, strategy: Strategy) -> dict[str, object]:
+    """What each process has of its own."""
+    waiting = progress.state.pending or not module.automatic_optimization
+    named = dict(metrics_of(module))
+    return {
         "logbook": [] if progress.state.epoch_done else progress.logbook.state_dict(named),
         "metrics": {} if progress.state.epoch_done else metric_states(module),
-        "gradients": {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
-        if waiting
-        else {},
+        "gradients": strategy.gradients(module) if waiting else {},
         "data": None if progress.feed is None else progress.feed.state_dict(),
     }
 
@@ -136,13 +155,20 @@ def own_state(content: Mapping[str, Any], *, automatic: bool = True) -> dict[str
     return cast("dict[str, Any]", own)
 
 
-def restore_module(content: Mapping[str, Any], module: Module, *, strict: bool | None = None) -> None:
+def restore_module(
+    content: Mapping[str, Any],
+    module: Module,
+    *,
+    strict: bool | None = None,
+    strategy: Strategy | None = None,
+) -> None:
     """Load the weights.
 
     Args:
         content: Of a checkpoint.
         module: Whose weights.
         strict: Whether keys must be the same; by default as the module says.
+        strategy: Of a module that may lie in several processes.
 
     Raises:
         UsageError: the checkpoint is of another model; says what differs.
@@ -151,7 +177,7 @@ def restore_module(content: Mapping[str, Any], module: Module, *, strict: bool |
     strict = module.strict_loading if strict is None else strict
     if strict and (error := other_model(weights, module.state_dict())) is not None:
         raise error
-    module.load_state_dict(weights, strict=strict)
+    (strategy or Strategy()).load_state_dict(module, weights, strict=strict)
 
 
 def restore_callbacks(content: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
@@ -162,30 +188,60 @@ def restore_callbacks(content: Mapping[str, Any], callbacks: Sequence[Callback])
             callback.load_state_dict(states[callback.state_key])
 
 
-def restore_progress(content: Mapping[str, Any], module: Module, progress: Progress) -> None:
+def restore_progress(
+    content: Mapping[str, Any], module: Module, progress: Progress, strategy: Strategy | None = None
+) -> None:
     """Put a fit back to where `snapshot` was taken, when its optimizers are made.
 
     Raises:
         UsageError: the checkpoint is of other optimizers or data; says what differs.
     """
+    strategy = strategy or Strategy()
     own = own_state(content, automatic=module.automatic_optimization)
+    own = own | part_of_rank(own, strategy)
     progress.state.load_state_dict(own["state"])
     progress.results.load_state_dict(own["results"])
-    _restore_optimization(content, progress.optimization)
+    _restore_optimization(content, module, progress.optimization, strategy)
     if progress.precision.state_key in content:
         progress.precision.load_state_dict(content[progress.precision.state_key])
     restore_metrics(module, own["metrics"])
     progress.logbook.load_state_dict(own["logbook"], dict(metrics_of(module)))
-    for name, parameter in module.named_parameters():
-        gradient = own["gradients"].get(name)
-        parameter.grad = None if gradient is None else gradient.to(parameter.device)
+    strategy.load_gradients(module, own["gradients"])
     if own["seed"] is None:
         warn_of_what_differs(content, progress.state)
     else:
         progress.seed = own["seed"]
 
 
-def _restore_optimization(content: Mapping[str, Any], optimization: Optimization) -> None:
+def part_of_rank(own: Mapping[str, Any], strategy: Strategy) -> dict[str, Any]:
+    """What a process takes back of what each had of its own, when there may be another number of them now.
+
+    Another number begins with the sums of all in the first process, and with the mean of gradients that wait.
+    """
+    rank, count = strategy.global_rank, strategy.world_size
+    ranks = [own, *own.get("ranks", ())]
+    gradients = [part["gradients"] for part in ranks if part["gradients"] is not None]
+    whole = mean_gradients(gradients)
+    if len(ranks) == count:
+        alike = len(gradients) == count and not strategy.sharded
+        return {name: ranks[rank][name] for name in OWN} | ({} if alike else {"gradients": whole})
+    found: dict[str, Any] = {name: own[name] for name in OWN}
+    found["logbook"] = [] if rank else merged([part["logbook"] for part in ranks])
+    found["gradients"] = whole
+    if own["metrics"] and not own["state"]["epoch_done"]:
+        log.warning(
+            "the checkpoint is of %d processes, and there are %d now: torchmetrics objects count what the "
+            "first had of this epoch",
+            len(ranks),
+            count,
+        )
+        found["metrics"] = {} if rank else own["metrics"]
+    return found
+
+
+def _restore_optimization(
+    content: Mapping[str, Any], module: Module, optimization: Optimization, strategy: Strategy
+) -> None:
     for key, what, wanted in (
         ("optimizer_states", "optimizers", optimization.optimizers),
         ("lr_schedulers", "learning rate schedulers", optimization.schedules),
@@ -204,7 +260,7 @@ def _restore_optimization(content: Mapping[str, Any], optimization: Optimization
     for optimizer, values in zip(optimization.optimizers, content["optimizer_states"], strict=True):
         if (error := other_groups(values, optimizer)) is not None:
             raise error
-        optimizer.load_state_dict(values)
+        strategy.load_optimizer_state(module, optimizer, values)
         if (error := other_optimizer(values, optimizer)) is not None:
             raise error
     for schedule, values in zip(optimization.schedules, content["lr_schedulers"], strict=True):

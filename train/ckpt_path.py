@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from lifecycle.core.errors import UsageError
 from lifecycle.train.callbacks.checkpoint_folder import checkpoint_folders
 from lifecycle.train.callbacks.newest_checkpoint import newest_checkpoint
+from lifecycle.train.strategies.world import job_started_at, restarted
+from lifecycle.train.trainer_state import TrainerFn
 
 if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
@@ -22,6 +24,12 @@ def chosen_checkpoint(ckpt_path: str | Path | None, trainer: Trainer) -> Path | 
     Raises:
         UsageError: no `ModelCheckpoint` of the trainer knows a best one.
     """
+    if trainer.state.fn == TrainerFn.FITTING and restarted():
+        folders = checkpoint_folders(trainer)
+        newest = newest_checkpoint(folders, since=job_started_at())
+        log.info("started anew: going on from %s", newest or "the beginning")
+        if newest is not None:
+            return newest
     if ckpt_path == "best":
         found = [callback.best_model_path for callback in trainer.checkpoint_callbacks]
         best = next((path for path in found if path), None)

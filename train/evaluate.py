@@ -26,6 +26,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lifecycle.core.errors import UsageError
 from lifecycle.train.feed import Feed
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.interrupts import Interrupts
@@ -57,7 +58,10 @@ class Evaluation:
         prepare: Brings a batch to the device; None when there is nothing to do.
         no_grad: ``torch.no_grad`` within a fit, ``torch.inference_mode`` elsewhere.
         interrupts: Says whether somebody asked to end.
-        seed: Of random numbers.
+        seed: Of what all processes do alike.
+        stream: Of the random numbers of this process.
+        begin: Called first; None when there is nothing to do.
+        most_of_all: Given how many batches this process has, the most of any; None if they may differ.
         epoch: Of a fit, for the loaders.
         eval_batches: Batches so far, for each loader: the step of values that a step reports.
         most: No more batches of each loader than this.
@@ -76,6 +80,9 @@ class Evaluation:
     no_grad: Callable[[], AbstractContextManager[Any]] = torch.inference_mode
     interrupts: Interrupts = field(default_factory=Interrupts)
     seed: int = 0
+    stream: int | None = None
+    begin: Callable[[], None] | None = None
+    most_of_all: Callable[[int], int] | None = None
     epoch: int = 0
     eval_batches: list[int] = field(default_factory=list)
     most: int | None = None
@@ -95,8 +102,11 @@ class Evaluation:
         """
         kind, hooks = self.kind, self.hooks
         self.predictions = []
-        if all(feed.num_batches == 0 for feed in self.feeds):
+        # With other processes this one takes part even without a batch of its own.
+        if not self.feeds or (self.begin is None and all(feed.num_batches == 0 for feed in self.feeds)):
             return []
+        if self.begin is not None:
+            self.begin()
         with self._scoring(), self.no_grad():
             hooks.call(f"on_{kind}_start")
             hooks.call(f"on_{kind}_epoch_start")
@@ -104,6 +114,8 @@ class Evaluation:
             self.logbook.loader = None
             self.results.end_steps()
             hooks.call(f"on_{kind}_epoch_end")
+            if self.logbook.pool is not None:
+                self.logbook.pool()
             of_all = self.results.keep(self.logbook.epoch_values())
             found = [metrics | of_all for metrics in found]
             finish({name: value for metrics in found for name, value in metrics.items()})
@@ -118,17 +130,24 @@ class Evaluation:
         at: tuple[int, ...] = (index,) if several else ()
         split = "val" if self.kind == "validation" else self.kind
         reading = self.hooks.reading(f"[_EvaluationLoop].{split}_next", feed.batches(self.seed, self.epoch))
+        missing = 0 if self.most_of_all is None else self._missing(feed)
+        last: Any = None
         for number, batch in enumerate(reading):
             if self.most is not None and number >= self.most:
                 break
             self._batch(batch, number, at)
+            last = batch
             if self.interrupts.received:
                 self._interrupted()
+        if missing:
+            self._keep_company(last, missing, at)
+        if self.logbook.pool is not None:
+            self.logbook.pool()
         return self.results.keep(self.logbook.epoch_values())
 
     def _batch(self, batch: Any, number: int, at: tuple[int, ...]) -> None:
         kind, hooks, book = self.kind, self.hooks, self.logbook
-        seed_batch(self.seed, self.epoch, number)
+        seed_batch(self.seed if self.stream is None else self.stream, self.epoch, number)
         if self.prepare is not None:
             batch = self.prepare(batch, at[0] if at else 0)
         book.batch = batch
@@ -148,6 +167,36 @@ class Evaluation:
         if self.keep:
             self.predictions[-1].append(outputs)
         self._report_step(at[0] if at else 0)
+
+    def _missing(self, feed: Feed) -> int:
+        """How many batches fewer this process has than another one.
+
+        Raises:
+            UsageError: that is not known, or it has none at all.
+        """
+        assert self.most_of_all is not None
+        own = feed.num_batches
+        if own is not None and self.most is not None:
+            own = min(own, self.most)
+        if not own:
+            raise UsageError(
+                f"this process has {'an unknown number of' if own is None else 'no'} batches to score, and "
+                "its part of the parameters is needed for each of the others'",
+                hint="Score a loader with a length, of as many samples as there are processes at least.",
+            )
+        return self.most_of_all(own) - own
+
+    def _keep_company(self, batch: Any, missing: int, at: tuple[int, ...]) -> None:
+        """Repeat the last batch for the others, which need this process's part of parameters."""
+        kept, book = metric_states(self.module), self.module._logbook
+        self.module._logbook = None if book is None else Logbook(hook=self.logbook.hook, batch=batch)
+        if self.prepare is not None:
+            batch = self.prepare(batch, at[0] if at else 0)
+        for _ in range(missing):
+            with self.precision.context():
+                self.step(batch, 0, *at)
+        self.module._logbook = book
+        restore_metrics(self.module, kept)
 
     def _report_step(self, loader: int) -> None:
         """Values of single steps go to loggers under a count of their own."""

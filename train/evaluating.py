@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,12 +49,14 @@ def evaluation(
     feeds = (
         []
         if limit == 0
-        else evaluation_feeds(sources.load(split, anew=anew), limit=limit, split=split, ordered=ordered)
+        else evaluation_feeds(
+            sources.load(split, anew=anew), limit=limit, split=split, ordered=ordered, shard=trainer.shard
+        )
     )
     trainer.note_batches(
         split, [float("inf") if feed.num_batches is None else feed.num_batches for feed in feeds]
     )
-    return Evaluation(
+    work = Evaluation(
         module=module,
         hooks=hooks,
         kind=kind,
@@ -68,9 +71,19 @@ def evaluation(
         no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
         interrupts=trainer.interrupts,
         seed=mix(progress.seed, _STREAMS[kind]),  # not that of training
+        stream=trainer.stream_of(mix(progress.seed, _STREAMS[kind])),
+        most_of_all=_most(trainer) if trainer.strategy.sharded else None,
+        begin=partial(trainer.strategy.before_evaluation, module) if trainer.world_size > 1 else None,
         epoch=progress.state.epoch,
         silent=trainer.barebones,
     )
+    if kind != "predict":
+        trainer.share(work.logbook, module, steps=False)
+    return work
+
+
+def _most(trainer: Trainer) -> Callable[[int], int]:
+    return lambda count: max(trainer.strategy.gathered(count))
 
 
 def _explaining(module: Module, step: Callable[..., object]) -> Callable[..., object]:

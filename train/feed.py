@@ -33,10 +33,11 @@ from lifecycle.train.feeds.listed import ListedFeed
 from lifecycle.train.feeds.mapped import MappedFeed
 from lifecycle.train.feeds.memory import Stateful
 from lifecycle.train.feeds.opener import as_it_is, opener_of
+from lifecycle.train.feeds.shards import WHOLE, Shard
 from lifecycle.train.feeds.stateful import StatefulFeed
 from lifecycle.train.limits import Limit, limited
 
-__all__ = ["Feed", "Reading", "Size", "evaluation_feeds", "feed_of"]
+__all__ = ["Feed", "Reading", "Shard", "Size", "evaluation_feeds", "feed_of"]
 
 
 def feed_of(
@@ -46,6 +47,7 @@ def feed_of(
     split: str = "train",
     ordered: bool = False,
     rehearsal: bool = False,
+    shard: Shard = WHOLE,
 ) -> Feed:
     """The batches of a loader, or of several at once: those that end before the longest begin anew.
 
@@ -55,11 +57,12 @@ def feed_of(
         split: ``train``, ``val``, ``test`` or ``predict``.
         ordered: Without shuffling.
         rehearsal: Whatever is read, generators and data are left as they were.
+        shard: This process among those that read.
 
     Raises:
         UsageError: it cannot be iterated over, or the limit does not fit.
     """
-    reading = Reading(split=split, limit=limit, ordered=ordered, rehearsal=rehearsal)
+    reading = Reading(split=split, limit=limit, ordered=ordered, rehearsal=rehearsal, shard=shard)
     if isinstance(source, CombinedLoader):
         return _joined(source, source.flattened, source.mode, source.arranged, reading)
     if is_batches(source):
@@ -69,7 +72,12 @@ def feed_of(
 
 
 def evaluation_feeds(
-    source: object, *, limit: Limit = 1.0, split: str = "val", ordered: bool = False
+    source: object,
+    *,
+    limit: Limit = 1.0,
+    split: str = "val",
+    ordered: bool = False,
+    shard: Shard = WHOLE,
 ) -> list[Feed]:
     """The feeds of loaders that are read one after the other; a `CombinedLoader` may make them one.
 
@@ -78,6 +86,7 @@ def evaluation_feeds(
         limit: How many batches of each, or as a float which fraction of them.
         split: ``val``, ``test`` or ``predict``.
         ordered: Without shuffling.
+        shard: This process among those that read; each sample is read by one.
 
     Raises:
         UsageError: it cannot be iterated over, or the limit does not fit.
@@ -88,9 +97,9 @@ def evaluation_feeds(
                 f'CombinedLoader(mode="{source.mode}"): predictions are made for one loader after the other; '
                 'pass mode="sequential"'
             )
-        return [feed_of(source, limit=limit, split=split, ordered=ordered)]
+        return [feed_of(source, limit=limit, split=split, ordered=ordered, shard=shard)]
     loaders = source.flattened if isinstance(source, CombinedLoader) else flatten(source, is_batches)
-    reading = Reading(split=split, limit=limit, ordered=ordered)
+    reading = Reading(split=split, limit=limit, ordered=ordered, shard=shard)
     return [_single(loader, replace(reading, stream=which)) for which, loader in enumerate(loaders)]
 
 
@@ -126,7 +135,7 @@ def _single(source: object, reading: Reading) -> Feed:
             "pass a DataLoader, a collection of them, or something else to iterate over"
         )
     feed = _choose(source, reading)
-    if feed.size["batches"] == 0 and reading.limit:
+    if feed.size["batches"] == 0 and reading.limit and reading.shard.count == 1:
         warnings.warn(f"the {reading.split} loader has no batches: nothing is read from it", stacklevel=4)
     return feed
 
@@ -138,7 +147,7 @@ def _choose(source: Any, reading: Reading) -> Feed:
             own = type(source).__iter__ is not DataLoader.__iter__
             return IteratedFeed(source, reading) if own else MappedFeed(source, reading)
         if isinstance(dataset, Stateful) and not source.num_workers:
-            return StatefulFeed(source, dataset, opener_of(source), reading)
+            return StatefulFeed(source, dataset, opener_of(source, reading.shard), reading)
     elif isinstance(source, Sequence) and not isinstance(source, str | bytes):
         return ListedFeed(source, reading)
     elif isinstance(source, Stateful) and isinstance(source, Iterable):

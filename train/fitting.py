@@ -11,17 +11,18 @@ import torch
 from torch import Tensor
 
 from lifecycle.train import options
-from lifecycle.train.checkpoint import Progress, own_state, restore_progress
+from lifecycle.train.checkpoint import Progress, own_state, part_of_rank, restore_progress
 from lifecycle.train.evaluate import Evaluation
 from lifecycle.train.evaluating import evaluation, explained
 from lifecycle.train.feed import Feed, feed_of
 from lifecycle.train.finite import FiniteCheck
 from lifecycle.train.hooks import STRATEGY, Hooks
-from lifecycle.train.loop import FitLoop
+from lifecycle.train.loop import Batches, FitLoop
 from lifecycle.train.optim import optimization
 from lifecycle.train.optimize import Automatic, Manual, Tools, backward, backward_of
 from lifecycle.train.optimizer import ModuleOptimizer
 from lifecycle.train.steps import bound_step, preparer
+from lifecycle.train.uneven import agree_on_batches, in_step
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
@@ -72,15 +73,16 @@ class Fitting:
         hooks.call("on_fit_start")
         trainer.report_hyperparameters(module)
         module.zero_grad()
+        trainer.share(progress.logbook, module, steps=True)
         if content is not None:
-            restore_progress(content, module, progress)
+            restore_progress(content, module, progress, trainer.strategy)
         if not progress.state.batch:
             self._check_sanity()
         if trainer.limit_train_batches == 0:
             return
         self._loaded_at = progress.state.epoch
         self.training_feed()
-        if content is not None and (data := own_state(content)["data"]) is not None:
+        if content is not None and (data := self._data_of(content)) is not None:
             self.training_feed().load_state_dict(data, position=progress.state.batch)
         # A fit that was killed after its last checkpoint has its end yet to come: averaged weights, say.
         if content is None and plan.done(progress.state):
@@ -100,6 +102,7 @@ class Fitting:
             results=progress.results,
             logbook=progress.logbook,
             seed=progress.seed,
+            stream=trainer.stream_of(progress.seed),
             feed=self.training_feed(),
             load=self._load,
             prepare=preparer(module, trainer.datamodule, progress.precision, trainer.device),
@@ -111,13 +114,23 @@ class Fitting:
         try:
             loop.run()
         except Exception as error:
+            if trainer.world_size > 1:  # what explains it may ask the other processes, which go on
+                raise
             batch = progress.logbook.batch
             if progress.state.batches_seen == first and batch is not None:
                 explained(error, module, lambda: tools.step(batch, progress.state.batch))
             raise
 
+    def _data_of(self, content: Mapping[str, Any]) -> Any:
+        """How a checkpoint describes the training data of this process."""
+        return part_of_rank(own_state(content), self._trainer.strategy)["data"]
+
     def _make_tools(self) -> Tools:
         trainer, module, progress = self._trainer, self._module, self._progress
+        strategy, automatic = trainer.strategy, module.automatic_optimization
+        step = strategy.training_step(
+            module, bound_step(module, "training_step", progress.precision), automatic=automatic
+        )
         return Tools(
             module=module,
             hooks=self._hooks,
@@ -125,13 +138,12 @@ class Fitting:
             plan=trainer.fit_loop,
             precision=progress.precision,
             logbook=progress.logbook,
-            step=self._hooks.profiled(
-                f"{STRATEGY}.training_step", bound_step(module, "training_step", progress.precision)
-            ),
+            step=self._hooks.profiled(f"{STRATEGY}.training_step", step),
             scales=progress.precision.scales,
             clip_val=trainer.gradient_clip_val,
             clip_algorithm=trainer.gradient_clip_algorithm,
             finite=self._finite,
+            unsynced=strategy.unsynced,
         )
 
     def _optimize(self, tools: Tools) -> Automatic | Manual:
@@ -159,20 +171,27 @@ class Fitting:
         self._sources.loaders.clear()
         self._feed = self._validation = None
 
-    def _load(self, epoch: int) -> Feed:
+    def _load(self, epoch: int) -> Batches:
         """The training data of an epoch, asked for anew as often as the trainer says."""
         every = self._trainer.reload_dataloaders_every_n_epochs
         if every and epoch - self._loaded_at >= every:
             self._loaded_at = epoch
             self._feed = self._progress.feed = self._read(anew=True)
-        return self.training_feed()
+        feed, strategy = self.training_feed(), self._trainer.strategy
+        return in_step(feed, strategy) if strategy.world_size > 1 and feed.num_batches is None else feed
 
     def _read(self, *, anew: bool) -> Feed:
         trainer, plan = self._trainer, self._trainer.fit_loop
         source = self._sources.load("train", anew=anew)
         feed = feed_of(
-            source, limit=trainer.limit_train_batches, split="train", ordered=bool(trainer.overfit_batches)
+            source,
+            limit=trainer.limit_train_batches,
+            split="train",
+            ordered=bool(trainer.overfit_batches),
+            shard=trainer.shard,
         )
+        if trainer.world_size > 1:
+            agree_on_batches(feed.num_batches, trainer.strategy)
         plan.num_batches = feed.num_batches
         plan.every_n_batches = options.every_n_batches(
             trainer.val_check_interval,
@@ -246,3 +265,4 @@ class Fitting:
         """Gradients of a loss in manual optimization."""
         assert self._tools is not None
         backward(self._tools, loss, backward_of(self._tools), *args, **kwargs)
+        self._trainer.strategy.after_backward(self._module)

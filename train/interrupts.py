@@ -22,7 +22,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.save: Callable[[], None] = lambda: None
+        self.save: Callable[[], None] = _nothing
         self._before: dict[int, Any] = {}
 
     def forget(self) -> None:
@@ -48,7 +48,7 @@ class Interrupts:
     @contextmanager
     def unsaved(self) -> Iterator[None]:
         """Save nothing for a while, whatever is received."""
-        before, self.save = self.save, lambda: None
+        before, self.save = self.save, _nothing
         try:
             yield
         finally:
@@ -74,6 +74,10 @@ class Interrupts:
                 handler(number, frame)
             _end(number)
         self.received = number
+
+
+def _nothing() -> None:
+    """There is nothing to save."""
 
 
 def _end(number: int) -> NoReturn:

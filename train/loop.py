@@ -46,7 +46,8 @@ class FitLoop:
         state: Where the fit is; the trainer shows it to its users.
         results: What was logged.
         logbook: What is being logged in this epoch.
-        seed: Seeds the generators for every batch.
+        seed: Seeds what all processes do alike: the order of data, and what hooks draw between batches.
+        stream: Seeds the generators of this process for every batch; the first process draws as one alone.
         feed: Gives the batches; made anew by `load`, at the start of each epoch.
         load: Returns the feed for an epoch.
         prepare: Brings a batch to the device; None when there is nothing to do.
@@ -65,6 +66,7 @@ class FitLoop:
     results: Results
     logbook: Logbook
     seed: int
+    stream: int
     feed: Batches
     load: Callable[[int], Batches]
     prepare: Prepare | None
@@ -119,7 +121,7 @@ class FitLoop:
         """Train on a batch, and do what follows it; True skips the rest of the epoch."""
         state, hooks, book = self.state, self.hooks, self.logbook
         state.ending = last
-        seed_batch(self.seed, state.epoch, index)
+        seed_batch(self.stream, state.epoch, index)
         if self.prepare is not None:
             batch = self.prepare(batch, 0)
         book.batch = batch
@@ -175,8 +177,10 @@ class FitLoop:
         state, results = self.state, self.results
         cut = not state.last  # by a limit or a request to stop: a resume goes on within the epoch
         self.check_losses()
+        self.pool()
         results.end_steps()
         self.hooks.call("on_train_epoch_end")
+        self.pool()
         wanted = results.keep(self.logbook.epoch_values())
         if not cut:
             step_schedules(self.schedules, "epoch", self, follow_metric=True)
@@ -189,6 +193,11 @@ class FitLoop:
             self.logbook.clear()
         state.epoch += 1
         state.batch, state.last, state.epoch_done = 0, False, False
+
+    def pool(self) -> None:
+        """Put the values of the epoch together with those of other processes, if there are any."""
+        if self.logbook.pool is not None:
+            self.logbook.pool()
 
     def report(self) -> None:
         """Send the values of the batch to loggers when it is due."""

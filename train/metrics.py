@@ -15,8 +15,10 @@ from lifecycle.train.log_rules import Levels, levels_of
 from lifecycle.train.torchmetric import Metric, batch_value, is_metric
 
 Reduction: TypeAlias = "str | Callable[..., Any]"
+Sync: TypeAlias = "Callable[[Tensor, str], Tensor]"
 REDUCTIONS = ("mean", "sum", "min", "max")
-_MERGE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+MERGE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mean": torch.add,
     "sum": torch.add,
     "min": torch.minimum,
     "max": torch.maximum,
@@ -53,6 +55,7 @@ class Entry:
         weight: Samples so far.
         reduced: The epoch's value, once it was asked for: the same tensor until something is added.
         metric: A torchmetrics object that does the reduction itself.
+        sync: Reduces a step's value over all processes, where there are some and the user wants it.
     """
 
     name: str
@@ -69,11 +72,12 @@ class Entry:
     weight: int = 0
     reduced: Tensor | None = None
     metric: Metric | None = None
+    sync: Sync | None = None
 
     def add(self, value: Tensor, size: int) -> None:
         """Take a value of a batch of `size` samples; it is ours, nobody else changes it."""
         if self.on_step:
-            self.last = value
+            self.last = value if self.sync is None else self.sync(value, self.reduce_fx)
         if not self.on_epoch:
             return
         self.reduced = None
@@ -82,7 +86,7 @@ class Entry:
             weighted = value * size  # a fused multiply and add would round otherwise than Lightning does
             self.total = weighted if self.total is None else self.total + weighted
         else:
-            self.total = value if self.total is None else _MERGE[self.reduce_fx](self.total, value)
+            self.total = value if self.total is None else MERGE[self.reduce_fx](self.total, value)
 
     def step_value(self) -> Tensor | None:
         """The value of the last step, if steps are reported."""
@@ -123,12 +127,16 @@ class Logbook:
         hook: Which hook or step of the module or a callback is at work; it settles an entry's defaults.
         batch: The batch at work, to take its size from.
         loader: Index of the loader at work; None when there is only one.
+        sync: Reduces a value of a step over all processes; None where there is one.
+        pool: Called before values of the epoch are looked at; puts those of all processes together.
     """
 
     entries: dict[tuple[str, str, int | None], Entry] = field(default_factory=dict)
     hook: str = ""
     batch: object = None
     loader: int | None = None
+    sync: Sync | None = None
+    pool: Callable[[], None] | None = None
 
     def log(self, name: str, value: object, options: tuple[object, ...], size: int | None) -> None:
         """Take one value; `options` are the fields of `LogOptions`, in order; see `lifecycle.Module.log`."""
@@ -167,6 +175,7 @@ class Logbook:
             logger=options.logger is None or options.logger,
             reduce_fx=reduction(name, options.reduce_fx),
             options=given,
+            sync=self.sync if options.sync_dist else None,
         )
         self.entries[self.hook, name, self.loader] = entry
         return entry
@@ -209,8 +218,15 @@ class Logbook:
                 entry.metric.reset()
         self.entries.clear()
 
-    def state_dict(self, metrics: Mapping[str, Metric]) -> list[dict[str, object]]:
-        """What a resume inside an epoch needs; torchmetrics objects keep their own state and are named."""
+    def state_dict(
+        self, metrics: Mapping[str, Metric], *, of_loader: bool = False
+    ) -> list[dict[str, object]]:
+        """What a resume inside an epoch needs; torchmetrics objects keep their own state and are named.
+
+        Args:
+            metrics: By name.
+            of_loader: Only what belongs to the loader at work.
+        """
         names = {id(metric): name for name, metric in metrics.items()}
         return [
             {
@@ -219,9 +235,11 @@ class Logbook:
                 "last": entry.last,
                 "total": entry.total,
                 "weight": entry.weight,
+                "reduce_fx": entry.reduce_fx,
                 "metric": names.get(id(entry.metric)),
             }
             for key, entry in self.entries.items()
+            if not of_loader or key[2] == self.loader
         ]
 
     def load_state_dict(self, state: list[dict[str, Any]], metrics: Mapping[str, Metric]) -> None:

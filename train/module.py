@@ -108,12 +108,12 @@ class Module(ManualOptimization):
             on_epoch: Report the epoch's reduction; likewise.
             reduce_fx: How an epoch is reduced: ``mean`` (weighted by batch size), ``sum``, ``min``, ``max``.
             enable_graph: Keep the value's graph.
-            sync_dist: Reduce over devices; there is one.
-            sync_dist_group: Likewise.
+            sync_dist: Reduce the value of each step over processes in training; an epoch's always is.
+            sync_dist_group: All processes, whatever this says.
             add_dataloader_idx: With several loaders, add the index of the one at work to the name.
             batch_size: Samples in this batch; by default the first axis of its first tensor.
             metric_attribute: Not needed: a torchmetrics object is found by itself.
-            rank_zero_only: Log on the first device only; it is the only one.
+            rank_zero_only: Log what the first process has.
 
         Raises:
             UsageError: nothing can be logged here, or the value is not a number.
@@ -121,6 +121,8 @@ class Module(ManualOptimization):
         book = self._logbook
         if book is None:
             self._log_without_a_loop(name)
+            return
+        if rank_zero_only and self.global_rank:
             return
         options = (
             prog_bar,
@@ -247,8 +249,16 @@ class Module(ManualOptimization):
     # Where it is
 
     def all_gather(self, data: Any, group: object = None, sync_grads: bool = False) -> Any:
-        """Values of all devices; there is one."""
-        return data
+        """Values of all processes along a new first axis; with one process, the data itself.
+
+        Args:
+            data: A tensor or a number, or such in lists, tuples and dictionaries.
+            group: Of processes; all by default.
+            sync_grads: Whether gradients flow back to the processes.
+        """
+        if self.trainer is None:
+            return data
+        return self.trainer.strategy.all_gather(data, group=group, sync_grads=sync_grads)
 
     @property
     def current_epoch(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -37,6 +38,8 @@ class Tools:
     clip_val: float | None = None
     clip_algorithm: str | None = None
     finite: FiniteCheck | None = None
+    unsynced: Callable[[], AbstractContextManager[Any]] | None = None  # around batches that wait
+    after_backward: Callable[[], None] | None = None  # of manual optimization
 
 
 class Optimize(Protocol):
@@ -85,7 +88,11 @@ class Automatic:
         self.batch, self.index = batch, index
         tools = self.tools
         if not tools.plan.steps(index, last=last):
-            self.gradients()
+            if tools.unsynced is None:
+                self.gradients()
+            else:
+                with tools.unsynced():
+                    self.gradients()
             tools.state.pending += 1
             return
         if self.direct:

@@ -118,6 +118,7 @@ class Rehearsal:
             results=Results(),
             logbook=tools.logbook,
             seed=torch.initial_seed(),
+            stream=torch.initial_seed(),
             feed=feed,
             load=lambda epoch: feed,
             prepare=preparer(module, trainer.datamodule, precision, trainer.device),

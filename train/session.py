@@ -52,12 +52,14 @@ def session(
             if trainer.timing is not None:
                 trainer.timing.setup(stage, None, trainer.log_dir)
                 trainer.timing.watch(module)
-            _set_up(hooks, module, datamodule, stage)
+            _set_up(trainer, hooks, module, datamodule, stage)
             if content is not None:
                 trainer.restore(content)
             trainer.precision_plugin.convert_module(module)
             trainer.accelerator.setup_device(trainer.device)
             module.to(trainer.device)
+            around.callback(trainer.strategy.release, module)
+            trainer.strategy.set_up(module, fits=verb == "fit", sync_batchnorm=trainer.sync_batchnorm)
             yield hooks
             if verb == "fit":
                 hooks.call("on_fit_end")
@@ -69,6 +71,7 @@ def session(
         raise
     except BaseException as error:
         trainer.note_status(TrainerStatus.INTERRUPTED)
+        trainer.strategy.abandon()
         hooks.call("on_exception", error)
         if datamodule is not None:
             datamodule.on_exception(error)
@@ -122,11 +125,16 @@ def compiled(module: nn.Module, wrapper: Any) -> Iterator[None]:
         yield
 
 
-def _set_up(hooks: Hooks, module: Module, datamodule: DataModule | None, stage: str) -> None:
+def _set_up(
+    trainer: Trainer, hooks: Hooks, module: Module, datamodule: DataModule | None, stage: str
+) -> None:
     if datamodule is not None:
         datamodule.trainer = module.trainer
-        datamodule.prepare_data()
-    module.prepare_data()
+    with trainer.strategy.first_of_machine() as prepares:
+        if prepares and datamodule is not None:
+            datamodule.prepare_data()
+        if prepares:
+            module.prepare_data()
     if datamodule is not None:
         datamodule.setup(stage=stage)
     hooks.call("setup", stage=stage)

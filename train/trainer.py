@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,23 +23,30 @@ from lifecycle.train.ckpt_path import chosen_checkpoint
 from lifecycle.train.data import DataModule
 from lifecycle.train.evaluate import Evaluation, Kind
 from lifecycle.train.evaluating import SPLITS, evaluation
+from lifecycle.train.feed import Shard
 from lifecycle.train.fitting import Fitting
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.hparams import merged
 from lifecycle.train.loggers import Delivery
-from lifecycle.train.metrics import as_floats
+from lifecycle.train.loggers.dummy import DummyLogger
+from lifecycle.train.metrics import Logbook, as_floats
 from lifecycle.train.module import Module
+from lifecycle.train.pooling import pool
+from lifecycle.train.seeding import mix
 from lifecycle.train.session import check_module, session, unwrapped
 from lifecycle.train.sources import Sources, arguments
 from lifecycle.train.tables import show_metrics
+from lifecycle.train.torchmetric import metrics_of
 from lifecycle.train.trainer_options import TrainerOptions
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks.base import Callback
 
+log = logging.getLogger(__name__)
+
 
 class Trainer(TrainerOptions):
-    """Fits, validates, tests and predicts with a `Module`, on one device.
+    """Fits, validates, tests and predicts with a `Module`, on one device or several.
 
     Its arguments are those of `lifecycle.train.trainer_options.TrainerOptions`.
     """
@@ -65,8 +73,22 @@ class Trainer(TrainerOptions):
                 start when there is none), or ``"best"``.
             weights_only: Checkpoints are never unpickled, whatever this says.
         """
+        launched, _ = self.strategy.launch(
+            self,
+            self.fit,
+            {
+                "model": model,
+                "train_dataloaders": train_dataloaders,
+                "val_dataloaders": val_dataloaders,
+                "datamodule": datamodule,
+                "ckpt_path": ckpt_path,
+            },
+        )
+        if launched:
+            return
         train, datamodule = arguments(train_dataloaders, datamodule)
         module = self._take_on(model, datamodule, {"train": train, "val": val_dataloaders})
+        self._verb = "fit"
         content = self._content(ckpt_path)
         self._progress.begin()
         with self._working("fit", module, datamodule, content) as hooks, self.interrupts.listening():
@@ -107,7 +129,10 @@ class Trainer(TrainerOptions):
         ckpt_path: str | Path | None = None,
         weights_only: bool | None = None,
     ) -> list[Any] | None:
-        """Run ``predict_step``; returns what it gave for each batch, in a list for each loader if several."""
+        """Run ``predict_step``; returns what it gave for each batch, in a list for each loader if several.
+
+        Each of several processes returns what it has predicted itself.
+        """
         with self._evaluating("predict", model, dataloaders, ckpt_path, datamodule) as work:
             work.keep = return_predictions is not False
             work.run()
@@ -125,6 +150,19 @@ class Trainer(TrainerOptions):
         verbose: bool,
         datamodule: DataModule | None,
     ) -> list[dict[str, float]]:
+        launched, scores = self.strategy.launch(
+            self,
+            self.validate if kind == "validation" else self.test,
+            {
+                "model": model,
+                "dataloaders": dataloaders,
+                "ckpt_path": ckpt_path,
+                "verbose": verbose,
+                "datamodule": datamodule,
+            },
+        )
+        if launched:
+            return scores or []
         state, results = self._progress.state, self._progress.results
         with self._evaluating(kind, model, dataloaders, ckpt_path, datamodule) as work:
             found = [
@@ -133,7 +171,7 @@ class Trainer(TrainerOptions):
                     lambda all_of: results.report(all_of, step=state.stepped, epoch=state.epoch)
                 )
             ]
-        if verbose:
+        if verbose and self.is_global_zero:
             show_metrics(found, kind)
         return found
 
@@ -160,7 +198,10 @@ class Trainer(TrainerOptions):
             yield self._work
 
     def _take_on(self, model: Any, datamodule: DataModule | None, given: Mapping[str, object]) -> Module:
-        """Learn which module and data are at work."""
+        """Learn which module and data are at work, and meet the other processes."""
+        self.strategy.join()
+        if not self.is_global_zero:
+            self.loggers = [DummyLogger() for _ in self.loggers]
         model, self.compiled = unwrapped(model)
         module = check_module(model)
         for part in module.modules():  # modules within a module may ask the trainer too
@@ -174,7 +215,7 @@ class Trainer(TrainerOptions):
         self._delivery = Delivery(self.loggers)
         self._progress.results.clear()
         self._progress.results.sink = self._delivery if self.loggers else None
-        self._progress.seed = torch.initial_seed()
+        self._progress.seed = self.strategy.broadcast(torch.initial_seed())
         self.callbacks = arranged(self.callbacks, module.configure_callbacks())
         for callback in self.callbacks:  # Lightning's callbacks may call self.log too
             for name in ("log", "log_dict"):
@@ -258,11 +299,11 @@ class Trainer(TrainerOptions):
 
     def _content(self, ckpt_path: str | Path | None) -> dict[str, object] | None:
         """What a checkpoint holds: of a path, of the best or of the last one."""
-        path = chosen_checkpoint(ckpt_path, self)
-        if path is None:
+        path = self.strategy.broadcast(str(chosen_checkpoint(ckpt_path, self) or ""))
+        if not path:
             return None
-        self.ckpt_path = str(path)
-        return load_ckpt(path)
+        self.ckpt_path = path
+        return load_ckpt(Path(path))
 
     def save_checkpoint(
         self,
@@ -276,6 +317,8 @@ class Trainer(TrainerOptions):
     ) -> None:
         """Write the state of the fit at work, or of the last one, as a ``.ckpt``.
 
+        All processes call it, and the first one writes.
+
         Args:
             filepath: Where.
             weights_only: Leave out what only a resumed fit needs.
@@ -286,6 +329,8 @@ class Trainer(TrainerOptions):
         """
         with self.profiler.profile("save_checkpoint"):
             content = self.dump_checkpoint(weights_only=bool(weights_only))
+            if not self.is_global_zero:
+                return
             self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait)
 
     def _save_interrupted(self) -> None:
@@ -296,6 +341,13 @@ class Trainer(TrainerOptions):
             and self.checkpoint_callback is not None
         ):
             folder = Path(self.checkpoint_callback.dirpath or self.default_root_dir)
+            # The others are at another batch: the first process saves what it has, if that is whole.
+            self.strategy.abandon()
+            if self.world_size > 1 and (self._progress.state.pending or self.strategy.sharded):
+                log.warning(
+                    "interrupted: the newest checkpoint stays, as this state lies in several processes"
+                )
+                return
             self.save_checkpoint(folder / "interrupted.ckpt")
 
     def dump_checkpoint(self, *, weights_only: bool = False) -> dict[str, object]:
@@ -303,7 +355,14 @@ class Trainer(TrainerOptions):
         module = self._given_or_last(None)
         if self._fitting is not None:
             self._fitting.check_losses()
-        content = snapshot(module, self._progress, self.callbacks, self.datamodule, weights_only=weights_only)
+        content = snapshot(
+            module,
+            self._progress,
+            self.callbacks,
+            self.datamodule,
+            weights_only=weights_only,
+            strategy=self.strategy,
+        )
         if not weights_only:
             for callback in self.callbacks:
                 callback.on_save_checkpoint(self, module, content)
@@ -317,7 +376,7 @@ class Trainer(TrainerOptions):
         """
         module = self._given_or_last(None)
         module.on_load_checkpoint(content)
-        restore_module(content, module)
+        restore_module(content, module, strategy=self.strategy)
         if self.datamodule is not None:
             key = type(self.datamodule).__qualname__
             if key in content:
@@ -325,6 +384,50 @@ class Trainer(TrainerOptions):
         for callback in self.callbacks:
             callback.on_load_checkpoint(self, module, content)
         restore_callbacks(content, self.callbacks)
+
+    # Several processes
+
+    @property
+    def shard(self) -> Shard:
+        """Which samples of a loader this process reads."""
+        splits = self.use_distributed_sampler and self.strategy.shards_samples
+        return Shard(rank=self.global_rank, count=self.world_size, splits=splits)
+
+    def stream_of(self, seed: int) -> int:
+        """The seed of this process's own random numbers; the first one's are those of one alone."""
+        return mix(seed, self.global_rank) if self.global_rank else seed
+
+    def share(self, book: Logbook, module: Module, *, steps: bool) -> None:
+        """Let what is logged be reduced over all processes, if there are several.
+
+        Args:
+            book: Takes what is logged.
+            module: Logs it.
+            steps: Whether all processes take equally many steps, so that values of steps can be reduced too.
+        """
+        several = self.world_size > 1
+        book.sync = self.strategy.sync_step if several and steps else None
+        book.pool = (
+            (lambda: pool(book, dict(metrics_of(module)), self.strategy.gathered)) if several else None
+        )
+
+    def hand_over(self, result: object) -> dict[str, object]:
+        """What a verb that ran in another process leaves behind, as plain values and tensors."""
+        module = self._given_or_last(None)
+        return {
+            "weights": self.strategy.state_dict(module),
+            "result": result,
+            "state": self._progress.state.state_dict(),
+            "results": self._progress.results.state_dict(),
+            "callbacks": {c.state_key: found for c in self.callbacks if (found := c.state_dict())},
+        }
+
+    def take_over(self, module: Module, left: Mapping[str, Any]) -> None:
+        """Be as the trainer whose `hand_over` gave this."""
+        self._module = module
+        self._progress.state.load_state_dict(dict(left["state"]))
+        self._progress.results.load_state_dict(left["results"])
+        restore_callbacks(left, self.callbacks)
 
     # For modules and callbacks
 
@@ -352,7 +455,9 @@ class Trainer(TrainerOptions):
         self._fitting.backward(loss, *args, **kwargs)
 
     def print(self, *args: object, **options: Any) -> None:
-        """Print a line above the progress bar."""
+        """Print a line above the progress bar, in the first process alone."""
+        if not self.is_global_zero:
+            return
         bar = self.progress_bar_callback
         if bar is None:
             print(*args, **options)

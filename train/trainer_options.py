@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from lifecycle.train import options
-from lifecycle.train.accelerators import accelerator_of, device_of
+from lifecycle.train.accelerators import accelerator_of
 from lifecycle.train.arguments import named
 from lifecycle.train.callbacks.base import Callback
 from lifecycle.train.callbacks.defaults import callbacks_in, with_defaults
@@ -23,7 +23,7 @@ from lifecycle.train.precision import Precision, precision_of
 from lifecycle.train.profilers import PassThroughProfiler, profiler_of
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
-from lifecycle.train.strategies import SingleDeviceStrategy
+from lifecycle.train.strategies.choice import check_goes_together, strategy_of
 from lifecycle.train.trainer_state import TrainerStatus
 from lifecycle.train.view import TrainerView
 from lifecycle.train.writer import CheckpointWriter
@@ -37,13 +37,14 @@ Loggers = Any  # a logger, several, True for the default one, or False
 
 
 class TrainerOptions(TrainerView):
-    """Fits, validates, tests and predicts with a `Module`, on one device.
+    """Fits, validates, tests and predicts with a `Module`, on one device or several.
 
     Args:
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"mps"``, or an accelerator.
-        strategy: ``"auto"``: one process on one device.
-        devices: ``"auto"``, 1, or a list with the index of one device.
-        num_nodes: Machines; 1.
+        strategy: ``"auto"`` (``"ddp"`` on several devices), ``"single_device"``, ``"ddp"``, ``"ddp_spawn"``,
+            ``"ddp_notebook"``, ``"fsdp"``, or a strategy.
+        devices: ``"auto"``, how many, -1 for all, or a list with their indices: a process for each.
+        num_nodes: Machines; on several, processes are started by torchrun or Slurm.
         precision: ``"32-true"``, ``"64-true"``, ``"16-true"``, ``"bf16-true"``, ``"16-mixed"``,
             ``"bf16-mixed"``.
         logger: Where numbers go: a logger, several, True or None for TensorBoard (where it is not installed,
@@ -75,12 +76,12 @@ class TrainerOptions(TrainerView):
             are some.
         benchmark: Let cuDNN try which of its algorithms is fastest.
         inference_mode: Evaluate in ``torch.inference_mode`` rather than ``torch.no_grad``.
-        use_distributed_sampler: For several devices.
+        use_distributed_sampler: Share out the samples of loaders between processes, where samplers do not.
         profiler: ``"simple"``, ``"advanced"``, ``"pytorch"``, or a profiler.
         detect_anomaly: Find the operation whose gradient is not a number; slow.
         barebones: Switch off everything that costs time, to measure what is left.
         plugins: A precision, or several plug-ins of which one is.
-        sync_batchnorm: For several devices.
+        sync_batchnorm: Normalise batches over all processes; on GPUs.
         reload_dataloaders_every_n_epochs: Ask for loaders anew so often; 0 for never.
         default_root_dir: Where logs and checkpoints go; by default the current folder.
         enable_autolog_hparams: Send the module's hyperparameters to loggers.
@@ -217,11 +218,14 @@ class TrainerOptions(TrainerView):
         self.reload_dataloaders_every_n_epochs = reload_dataloaders_every_n_epochs
         self.enable_autolog_hparams = enable_autolog_hparams
         self.accelerator = accelerator_of(accelerator)
-        self.device = device_of(accelerator, devices, strategy, num_nodes)
-        self.strategy = SingleDeviceStrategy(self.device)
+        self.strategy = strategy_of(self.accelerator, devices, strategy, num_nodes)
+        self.device = self.strategy.root_device
+        self.use_distributed_sampler = use_distributed_sampler
+        self.sync_batchnorm = sync_batchnorm
         self.precision_plugin: Precision = precision_of(
             options.precision_among(precision, plugins), self.device
         )
+        check_goes_together(self.strategy, self.precision_plugin)
         self.timing = profiler_of(profiler)
         self.profiler = self.timing or PassThroughProfiler()
         self._root = Path.cwd() if default_root_dir is None else Path(default_root_dir)

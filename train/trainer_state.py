@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lifecycle.train.one_device import OneDevice
+from lifecycle.train.placement import Placement
 
 if TYPE_CHECKING:
     from lifecycle.train.interrupts import Interrupts
@@ -91,7 +91,7 @@ class TrainerState:
         return self.status.stopped
 
 
-class AtWork(OneDevice):
+class AtWork(Placement):
     """The part of a trainer that knows what it does at the moment."""
 
     interrupts: Interrupts

@@ -44,6 +44,25 @@ TABLES: dict[str, dict[str, str]] = {
         "quantize": "lifecycle.compress.quantizer:replay_quantize",
         "quantize_file": "lifecycle.compress.file_edit:replay_file_edit",
     },
+    "strategies": {
+        "single_device": "lifecycle.train.strategies.single:SingleDeviceStrategy",
+        "ddp": "lifecycle.train.strategies.ddp:DDPStrategy",
+        "fsdp": "lifecycle.train.strategies.fsdp:FSDPStrategy",
+    },
+    "accelerators": {
+        "cuda": "lifecycle.train.accelerators:CUDAAccelerator",
+        "mps": "lifecycle.train.accelerators:MPSAccelerator",
+        "xla": "lifecycle.train.xla:XLAAccelerator",
+        "cpu": "lifecycle.train.accelerators:CPUAccelerator",
+    },
+    "precisions": {
+        "32-true": "lifecycle.train.precision:Precision",
+        "64-true": "lifecycle.train.precision:DoublePrecision",
+        "16-true": "lifecycle.train.precision:HalfPrecision",
+        "bf16-true": "lifecycle.train.precision:HalfPrecision",
+        "16-mixed": "lifecycle.train.precision:MixedPrecision",
+        "bf16-mixed": "lifecycle.train.precision:MixedPrecision",
+    },
 }
 
 

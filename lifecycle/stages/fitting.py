@@ -178,6 +178,7 @@ def fit(
         default_root_dir=folder,
         enable_model_summary=False,
     )
+    trainer.strategy.start_here()
     trainer.fit(module, datamodule=data_of(context), ckpt_path="last" if resume else None)
     module.load_state_dict(load_ckpt(folder / "best.ckpt")["state_dict"])  # type: ignore[arg-type]
 

@@ -10,10 +10,18 @@ import torch
 import lifecycle.accelerators
 from lifecycle.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator, MPSAccelerator
 from lifecycle.core.errors import UsageError
-from lifecycle.train.accelerators import accelerator_of, device_of
+from lifecycle.train.accelerators import accelerator_of
 from lifecycle.train.device_indices import Devices
+from lifecycle.train.strategies.choice import strategy_of
 
 Machine = Callable[..., None]
+
+
+def device_of(
+    accelerator: object = "auto", devices: object = "auto", strategy: object = "auto", nodes: int = 1
+) -> torch.device:
+    """Where the process that asks computes."""
+    return strategy_of(accelerator_of(accelerator), devices, strategy, nodes).root_device
 
 
 @pytest.fixture
@@ -63,46 +71,40 @@ def test_the_first_of_several_is_taken_and_logged(machine: Machine, caplog: pyte
     machine(cuda=4)
     with caplog.at_level(logging.INFO):
         assert device_of() == torch.device("cuda:0")
-    assert caplog.messages == ["of 4 devices the first is used: this version trains on one device"]
+    assert caplog.messages == ["of 4 devices the first is used; devices=-1 trains on all"]
 
 
-CPU_HINT = "Pass devices=1: torch computes on all cores; torch.set_num_threads says on how many."
-GPU_HINT = "Pass devices=1, or one index in a list: devices=[0]."
+SINGLE = "Pass strategy='ddp', or devices=1."
+STRATEGIES = (
+    "auto, ddp, ddp_find_unused_parameters_false, ddp_find_unused_parameters_true, ddp_fork, ddp_notebook, "
+    "ddp_spawn, fsdp, fsdp_cpu_offload, single_device"
+)
 SPELLING = "expected 'auto', a number of devices, or a list of their indices, such as [0]"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("cuda", 2), f"this version trains on one device, and devices=2 asks for 2\n{GPU_HINT}"),
-        (("cuda", -1), f"this version trains on one device, and devices=-1 asks for 4\n{GPU_HINT}"),
-        (("auto", [0, 3]), f"this version trains on one device, and devices=[0, 3] asks for 2\n{GPU_HINT}"),
-        (("cpu", "8"), f"this version trains on one device, and devices='8' asks for 8\n{CPU_HINT}"),
         (
-            ("cpu", 1, "ddp_spawn"),
-            "this version trains on one device, and strategy='ddp_spawn' is for several\nPass strategy='auto'.",
-        ),
-        (
-            ("cuda", 1, "FSDP"),
-            "this version trains on one device, and strategy='FSDP' is for several\nPass strategy='auto'.",
+            ("cuda", 2, "single_device"),
+            f"strategy='single_device' trains on one device, and devices=2, num_nodes=1 asks for 2\n{SINGLE}",
         ),
         (
             ("cuda", 1, "deepspeed_stage_3"),
-            "this version trains on one device, and strategy='deepspeed_stage_3' is for several\n"
-            "Pass strategy='auto'.",
+            f"strategy='deepspeed_stage_3': allowed: {STRATEGIES}",
         ),
         (
             ("cuda", 1, object()),
-            "this version trains on one device, and strategy=object(…) is for several\nPass strategy='auto'.",
+            "strategy=object(…) is no lifecycle.strategies.Strategy\n"
+            "Pass one, or a name: ddp, fsdp, single_device.",
         ),
         (
-            ("cuda", 1, "auto", 2),
-            "this version trains on one device, and num_nodes=2 is not one machine\nPass num_nodes=1.",
+            ("cuda", 2, "auto", 3),
+            "Trainer(num_nodes=3): the processes of several machines are started by torchrun or Slurm, and this "
+            "one was not\nRun `torchrun --nnodes=3 --nproc-per-node=2 …` on each.",
         ),
-        (
-            ("cpu", 1, "single"),
-            "strategy='single': did you mean 'single_device'? Allowed: auto, single_device",
-        ),
+        (("cuda", 1, "auto", 0), "Trainer(num_nodes=0): expected a whole number of at least 1"),
+        (("cpu", 1, "single"), f"strategy='single': did you mean 'single_device'? Allowed: {STRATEGIES}"),
         (
             ("cuda", [4]),
             "devices=[4]: there are 4 GPUs, 0 to 3\nPass devices=1, or one of these in a list.",
@@ -131,9 +133,9 @@ SPELLING = "expected 'auto', a number of devices, or a list of their indices, su
         (("cpu", None), f"devices=None: {SPELLING}"),
         (("cpu", True), f"devices=True: {SPELLING}"),
         (("cuda", [0.0]), f"devices=[0.0]: {SPELLING}"),
-        (("cdua",), "accelerator='cdua': did you mean 'cuda'? Allowed: auto, cpu, cuda, gpu, mps"),
-        (("tpu",), "accelerator='tpu': did you mean 'gpu'? Allowed: auto, cpu, cuda, gpu, mps"),
-        ((None,), "accelerator=None: allowed: auto, cpu, cuda, gpu, mps"),
+        (("cdua",), "accelerator='cdua': did you mean 'cuda'? Allowed: auto, cpu, cuda, gpu, mps, xla"),
+        (("tpu",), "accelerator='tpu': did you mean 'gpu'? Allowed: auto, cpu, cuda, gpu, mps, xla"),
+        ((None,), "accelerator=None: allowed: auto, cpu, cuda, gpu, mps, xla"),
     ],
 )
 def test_anything_else_is_refused_with_what_to_pass(

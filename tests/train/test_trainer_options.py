@@ -530,10 +530,11 @@ def test_hyperparameters_are_logged_unless_that_is_switched_off() -> None:
     )
 
 
-def test_the_devices_are_one() -> None:
-    for options in ({"devices": 2}, {"devices": [0, 1]}, {"num_nodes": 2}, {"strategy": "ddp"}):
+def test_devices_that_are_not_there_are_refused() -> None:
+    for options in ({"devices": [0, 1]}, {"num_nodes": 2}, {"strategy": "single_device", "devices": 2}):
         with pytest.raises(UsageError):
             quiet(**options)
+    assert quiet(devices=2).world_size == quiet(devices=2, strategy="ddp").num_devices == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,6 +78,7 @@ class CheckpointFiles(Checkpoint):
         self._saved_at = 0  # optimizer step of that; without any there is nothing to save
         self._in_flight: tuple[Path, dict[str, Any]] | None = None  # and what holds again if it fails
         self._resumed_from: Path | None = None
+        self._told = False  # the other processes, in this decision
 
     # Names
 
@@ -200,6 +202,7 @@ class CheckpointFiles(Checkpoint):
                     trainer.writer.also(Path(path), Path(self.last_model_path))
         self._newest = path or self.last_model_path
         self._saved_at = trainer.global_step
+        self._tell(trainer, saves=True)
         try:
             trainer.save_checkpoint(
                 self._newest, self.save_weights_only, wait=False, removes=removes, link=link
@@ -208,6 +211,33 @@ class CheckpointFiles(Checkpoint):
             vars(self).update(before)
             raise
         self._in_flight = (Path(self._newest), before)
+
+    @contextmanager
+    def _decided_by_first(self, trainer: Trainer) -> Iterator[bool]:
+        """What the first process decides here, the others do: whether this is the first one.
+
+        It alone ranks and looks at files: clocks, disks and metrics of single steps differ between processes,
+        and saving takes all of them.
+        """
+        if trainer.world_size == 1:
+            yield True
+            return
+        self._told = False
+        yield trainer.is_global_zero
+        if trainer.is_global_zero:
+            if not self._told:
+                self._tell(trainer, saves=False)
+            return
+        saves, standing = trainer.strategy.broadcast((False, dict[str, Any]()))
+        vars(self).update(standing)
+        if saves:
+            trainer.save_checkpoint(self._newest, self.save_weights_only, wait=False)
+
+    def _tell(self, trainer: Trainer, *, saves: bool) -> None:
+        """Tell the other processes whether the first one saves, and what is kept."""
+        if trainer.world_size > 1:
+            self._told = True
+            trainer.strategy.broadcast((saves, self._standing()))
 
     def _standing(self) -> dict[str, Any]:
         """What holds again if the next file cannot be written."""

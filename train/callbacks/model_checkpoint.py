@@ -153,7 +153,9 @@ class ModelCheckpoint(CheckpointFiles):
     def setup(self, trainer: Trainer, pl_module: Module, stage: str) -> None:
         """Settle where to save."""
         if self.dirpath is None:
-            self.dirpath = str(default_folder(trainer))
+            # The first process alone asks its logger, which may begin a run to answer.
+            own = str(default_folder(trainer)) if trainer.is_global_zero else ""
+            self.dirpath = trainer.strategy.broadcast(own)
 
     def on_train_start(self, trainer: Trainer, pl_module: Module) -> None:
         """Begin to count."""
@@ -172,12 +174,19 @@ class ModelCheckpoint(CheckpointFiles):
             self._see_to_landed(trainer)
         triggered = stepped and self._triggers(trainer)
         if (triggered or validated or epoch_ended) and not trainer.fast_dev_run:
-            self._act(trainer, triggered=triggered, validated=validated, epoch_ended=epoch_ended)
+            with self._decided_by_first(trainer) as first:
+                if first:
+                    self._act(trainer, triggered=triggered, validated=validated, epoch_ended=epoch_ended)
 
     def on_train_end(self, trainer: Trainer, pl_module: Module) -> None:
         """Save what is not saved yet: ``last.ckpt``; and what waits for its metric if there is no best."""
         if trainer.fast_dev_run or trainer.global_step == self._started_at:
             return
+        with self._decided_by_first(trainer) as first:
+            if first:
+                self._end(trainer)
+
+    def _end(self, trainer: Trainer) -> None:
         self._wait(trainer)
         before, path, value = self._standing(), "", monitored(trainer, self.monitor)
         if self._waits and not self.best_k_models:
@@ -222,7 +231,8 @@ class ModelCheckpoint(CheckpointFiles):
         if self._train_time_interval is None:
             return False
         now_s = time.monotonic()
-        if now_s - self._checked_at_s < self._train_time_interval.total_seconds():
+        due = now_s - self._checked_at_s >= self._train_time_interval.total_seconds()
+        if not trainer.strategy.broadcast(due):
             return False
         self._checked_at_s = now_s
         return True

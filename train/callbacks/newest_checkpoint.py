@@ -25,16 +25,20 @@ class _Progress(NamedTuple):
     epoch: int
 
 
-def newest_checkpoint(folders: Iterable[Path]) -> Path | None:
+def newest_checkpoint(folders: Iterable[Path], *, since: float = 0.0) -> Path | None:
     """The newest whole ``.ckpt`` below these folders that a fit can go on from, None if there is none.
 
     What decides is when a file was last written. Files that have the same time (a clock may be as coarse as
     two seconds) are told apart by how far training was: batches, then optimizer steps, then epochs. For that
     they are opened, but their tensors are not read. A torn or foreign file is passed over with a warning. One
     that holds weights alone is given only where there is no other.
+
+    Args:
+        folders: Where to look.
+        since: Files that are older do not count; in seconds since 1970.
     """
     weights_alone = None
-    for group in _newest_first(folders):
+    for group in _newest_first(folders, since):
         found = []
         for path in group:
             progress, weights = _progress(path)
@@ -47,13 +51,13 @@ def newest_checkpoint(folders: Iterable[Path]) -> Path | None:
     return weights_alone
 
 
-def _newest_first(folders: Iterable[Path]) -> list[list[Path]]:
+def _newest_first(folders: Iterable[Path], since: float) -> list[list[Path]]:
     """Checkpoints in groups that have the same time."""
     by_time: dict[int, set[Path]] = {}
     for folder in folders:
         for path in folder.rglob("*.ckpt"):
             try:
-                if path.is_file():
+                if path.is_file() and path.stat().st_mtime >= since:
                     by_time.setdefault(path.stat().st_mtime_ns, set()).add(path)
             except FileNotFoundError:
                 _log.debug("%s has just been removed", path)

@@ -145,7 +145,7 @@ class Timer(Callback):
     def _check(self, trainer: Trainer) -> None:
         if self._duration is None:
             return
-        elapsed = self.time_elapsed()
+        elapsed = trainer.strategy.broadcast(self.time_elapsed())  # all end after the same batch
         if elapsed >= self._duration:
             trainer.should_stop = True
             if self._verbose:

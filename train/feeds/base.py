@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from lifecycle.core.errors import UsageError
+from lifecycle.train.feeds.shards import WHOLE, Shard
 from lifecycle.train.limits import Limit
 from lifecycle.train.seeding import mix
 
@@ -31,6 +32,7 @@ class Reading:
         ordered: Without shuffling.
         rehearsal: Whatever is read, generators and data are left as they were.
         stream: Tells the random numbers of several loaders apart.
+        shard: This process among those that read.
     """
 
     split: str
@@ -38,6 +40,7 @@ class Reading:
     ordered: bool = False
     rehearsal: bool = False
     stream: int = 0
+    shard: Shard = WHOLE
 
     @property
     def leaves_no_trace(self) -> bool:

@@ -28,10 +28,11 @@ class IteratedFeed(Feed):
     """
 
     def __init__(self, source: Iterable[Any], reading: Reading) -> None:
-        length = length_of(source)
+        self._opener = opener_of(source, reading.shard, even=reading.split == "train")
+        parted = reading.shard.count > 1 and self._opener.copy is not None
+        length = length_of(self._opener.copy if parted else source)
         size = Size(batches=length, samples=length_of(getattr(source, "dataset", None)))
         super().__init__(source, size, limited(length, reading.limit, reading.split), reading)
-        self._opener = opener_of(source)
         self._memory = Memory(self._opener.generators)
         self._goes_on = _goes_on(source)
         self._base = 0  # batches that the passes before this one took from an iterator
@@ -50,7 +51,7 @@ class IteratedFeed(Feed):
                 self._base = self._loaded["base" if start else "taken"]
                 self._loaded = None
         iterator = self._memory.begin(seed, epoch, start, lambda: self._opener.begin(seed, epoch))
-        batches = self._read(iterator, mix(seed, epoch, DATA), start)
+        batches = self._read(iterator, mix(seed, epoch, DATA, *self.reading.shard.stream), start)
         return self._memory.watch(batches, put_back=self.reading.leaves_no_trace) if self._memory else batches
 
     def _read(self, iterator: Iterator[Any], base: int, start: int) -> Iterator[Any]:

@@ -42,7 +42,9 @@ class ListedFeed(Feed):
         seed_batch(seed, epoch, -1)
         set_epoch(epoch, source)
         return (
-            map(source.__getitem__, indices) if self._plain else self._read(indices, mix(seed, epoch, DATA))
+            map(source.__getitem__, indices)
+            if self._plain
+            else self._read(indices, mix(seed, epoch, DATA, *self.reading.shard.stream))
         )
 
     def _read(self, indices: range, base: int) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from lifecycle.train.feeds.numbered import (
     iterator_of,
     tell_epoch,
 )
+from lifecycle.train.feeds.shards import shared_out
 from lifecycle.train.generators import generators
 from lifecycle.train.limits import limited
 
@@ -36,6 +37,8 @@ class MappedFeed(Feed):
     def __init__(self, loader: DataLoader[Any], reading: Reading) -> None:
         predicting = reading.split == "predict"
         given = _index_lists(loader, whole=predicting, ordered=reading.ordered)
+        # Who trains has as much as the others; what is scored is not to count twice.
+        given = shared_out(given, reading.shard, even=reading.split == "train")
         own = given is loader.batch_sampler or given is loader.sampler
         length = length_of(loader if own else given)
         samples = length_of(loader.dataset)
@@ -50,6 +53,7 @@ class MappedFeed(Feed):
             most=num_batches,
             whole=num_batches == length,
             kept=self.indices if predicting else None,
+            stream=reading.shard.stream,
         )
         self._copy = copied(
             loader,
@@ -73,7 +77,7 @@ class MappedFeed(Feed):
         self._order.begin(seed, epoch, start)
         if self.num_batches is not None and start >= self.num_batches:
             return iter(())  # no workers are started for nothing
-        return iterator_of(self._copy, seed, epoch)
+        return iterator_of(self._copy, seed, epoch, self.reading.shard.stream)
 
     def state_dict(self) -> dict[str, object]:
         """The size of the data, and the states of generators that are the loader's own."""

@@ -32,6 +32,7 @@ from torch.utils.data import (
 from torch.utils.data.distributed import DistributedSampler
 
 from lifecycle.train.feeds.base import DATA, ORDER, WORKERS, set_epoch
+from lifecycle.train.feeds.shards import Sharded
 from lifecycle.train.seeding import mix, seed_all, seed_batch
 
 # They draw before they give their first index, if they draw at all.
@@ -132,6 +133,7 @@ class Order:
         most: Batches of a pass at most.
         whole: Whether that is all there are.
         kept: Takes the index lists that are given; None keeps none.
+        stream: Mixed into the seeds of data; empty for the first process.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Order:
         most: int | None,
         whole: bool,
         kept: list[object] | None = None,
+        stream: tuple[int, ...] = (),
     ) -> None:
         self.given = given
         self._generator = generator
@@ -150,7 +153,10 @@ class Order:
         self._most = most
         self._whole = whole
         self._kept = kept
-        inner = cast("Any", given).sampler if type(given) is BatchSampler else given
+        self._stream = stream
+        inner: Any = cast("Any", given).sampler if type(given) is BatchSampler else given
+        if type(inner) is Sharded:
+            inner = inner.given
         self._draws_later = type(inner) not in _DRAW_AT_ONCE
         self._all: Iterator[Any] = iter(())
         self._lists: Iterator[Any] = iter(())
@@ -183,7 +189,7 @@ class Order:
         self._all = chain(first, lists)
         self._lists = islice(self._all, left)
         if self._numbered:
-            self._lists = _numbered(self._lists, mix(seed, epoch, DATA), epoch, start)
+            self._lists = _numbered(self._lists, mix(seed, epoch, DATA, *self._stream), epoch, start)
         if self._kept is not None:
             self._lists = _noted(self._lists, self._kept)
 
@@ -248,10 +254,10 @@ def copied(loader: DataLoader[Any], **changes: object) -> DataLoader[Any]:
     return made
 
 
-def iterator_of(copy: DataLoader[Any], seed: int, epoch: int) -> Iterator[Any]:
+def iterator_of(copy: DataLoader[Any], seed: int, epoch: int, stream: tuple[int, ...] = ()) -> Iterator[Any]:
     """An iterator of a copy of a loader, whose workers begin with a seed that follows from these."""
     assert copy.generator is not None
-    copy.generator.manual_seed(mix(seed, epoch, WORKERS))
+    copy.generator.manual_seed(mix(seed, epoch, WORKERS, *stream))
     return iter(copy)
 
 

@@ -19,6 +19,7 @@ from lifecycle.train.feeds.numbered import (
     iterator_of,
     tell_epoch,
 )
+from lifecycle.train.feeds.shards import Shard, shared_out
 from lifecycle.train.generators import Generator, generators
 from lifecycle.train.seeding import mix, seed_batch
 
@@ -38,11 +39,19 @@ class Opener:
     copy: DataLoader[Any] | None = None
 
 
-def opener_of(source: Iterable[Any]) -> Opener:
-    """How passes over a loader begin that cannot skip batches, or does not show how."""
+def opener_of(source: Iterable[Any], shard: Shard, *, even: bool = False) -> Opener:
+    """How passes over a loader begin that cannot skip batches, or does not show how.
+
+    Args:
+        source: A loader, or whatever can be iterated over.
+        shard: This process among those that read; an iterable data set shares out its samples itself.
+        even: All of them get equally many batches.
+    """
     if not isinstance(source, DataLoader):
         return as_it_is(source)
-    return _stream(source) if isinstance(source.dataset, IterableDataset) else _hidden(source)
+    if isinstance(source.dataset, IterableDataset):
+        return _stream(source, shard)
+    return _hidden(source, shard, even=even)
 
 
 def as_it_is(source: Iterable[Any]) -> Opener:
@@ -58,7 +67,7 @@ def as_it_is(source: Iterable[Any]) -> Opener:
     return Opener(begin=begin, generators=generators(loader=source))
 
 
-def _stream(loader: DataLoader[Any]) -> Opener:
+def _stream(loader: DataLoader[Any], shard: Shard) -> Opener:
     """A loader over an iterable data set."""
     stays = loader.persistent_workers and not isinstance(loader.dataset, IterDataPipe)
     stream = SeededStream(loader.dataset) if stays else None
@@ -67,21 +76,22 @@ def _stream(loader: DataLoader[Any]) -> Opener:
     def begin(seed: int, epoch: int) -> Iterator[Any]:
         tell_epoch(loader, epoch)
         if stream is not None:
-            stream.begin(mix(seed, epoch), epoch)
+            stream.begin(mix(seed, epoch, *shard.stream), epoch)
         seed_batch(seed, epoch, -1)
         draw_base_seed(loader.generator)
-        return iterator_of(copy, seed, epoch)
+        return iterator_of(copy, seed, epoch, shard.stream)
 
     alone = not loader.num_workers
     own = generators(generator=loader.generator, dataset=loader.dataset if alone else None)
     return Opener(begin=begin, generators=own, copy=copy)
 
 
-def _hidden(loader: DataLoader[Any]) -> Opener:
+def _hidden(loader: DataLoader[Any], shard: Shard, *, even: bool) -> Opener:
     """A loader whose class has an ``__iter__`` of its own: what it does with index lists is not known."""
     plain = draws_nothing(loader)
-    given = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
-    order = Order(given, loader.generator, numbered=not plain, most=None, whole=False)
+    lists: Iterable[Any] = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
+    given = shared_out(lists, shard, even=even)
+    order = Order(given, loader.generator, numbered=not plain, most=None, whole=False, stream=shard.stream)
     copy = copied(
         loader,
         **{"sampler" if loader.batch_sampler is None else "batch_sampler": order},
@@ -91,7 +101,7 @@ def _hidden(loader: DataLoader[Any]) -> Opener:
     def begin(seed: int, epoch: int) -> Iterator[Any]:
         tell_epoch(loader, epoch)
         order.begin(seed, epoch, 0)
-        return iter(iterator_of(copy, seed, epoch))
+        return iter(iterator_of(copy, seed, epoch, shard.stream))
 
     own = generators(generator=loader.generator, sampler=given, without=(loader.dataset,))
     if not loader.num_workers:

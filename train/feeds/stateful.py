@@ -51,7 +51,7 @@ class StatefulFeed(Feed):
         self._loaded = None
         iterator = self._begin(known, key, start)
         self._key, self._at, self._ended, self._before = key, start, False, None
-        return self._read(iterator, mix(seed, epoch, DATA))
+        return self._read(iterator, mix(seed, epoch, DATA, *self.reading.shard.stream))
 
     def _begin(self, known: Mapping[str, Any] | None, key: list[int], start: int) -> Iterator[Any]:
         seed, epoch = key

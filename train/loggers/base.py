@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from lifecycle.train.rank_zero import rank
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -91,8 +94,17 @@ class Logger(ABC):
 
 
 def rank_zero_experiment(function: F) -> F:
-    """Marks the ``experiment`` of a logger of one's own as the first process's; there is one process."""
-    return function
+    """Marks the ``experiment`` of a logger of one's own as the first process's: others' does nothing."""
+
+    @wraps(function)
+    def experiment(*arguments: Any, **options: Any) -> Any:
+        if rank() == 0:
+            return function(*arguments, **options)
+        from lifecycle.train.loggers.dummy import DummyExperiment
+
+        return DummyExperiment()
+
+    return cast("F", experiment)
 
 
 def prefixed(metrics: Mapping[str, Any], prefix: str, separator: str) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import cast
 
 import torch
 
+from lifecycle.core import plugins
 from lifecycle.core.errors import UsageError
 from lifecycle.train.precision.base import Precision, one_of
 from lifecycle.train.precision.mixed import MIXED, MixedPrecision
@@ -35,7 +38,9 @@ def precision_of(value: object, device: torch.device) -> Precision:
         raise UsageError(f"precision={value!r} is not offered; the closest is precision={_FOREIGN[name]!r}")
     if isinstance(value, bool | float):
         text = ""
-    one_of(text, _NAMES, got=value)
+    if text not in _NAMES and text in plugins.table("precisions"):
+        return _of_plugin(text)
+    one_of(text, [*_NAMES, *(set(plugins.table("precisions")) - set(_NAMES))], got=value)
     if name in MIXED:
         if name == "16-mixed" and device.type == "cpu":
             warnings.warn(
@@ -50,3 +55,11 @@ def precision_of(value: object, device: torch.device) -> Precision:
     if name == "64-true":
         return DoublePrecision()
     return HalfPrecision(name) if name in TRUE else Precision()
+
+
+def _of_plugin(name: str) -> Precision:
+    """A precision that another distribution brings, below the entry points ``lifecycle.precisions``."""
+    made = cast("Callable[[], object]", plugins.load("precisions", name))()
+    if not isinstance(made, Precision):
+        raise UsageError(f"the precision '{name}' is a {type(made).__name__}, no lifecycle.plugins.Precision")
+    return made

@@ -1,4 +1,4 @@
-"""What may be asked about devices and processes: there is one of each."""
+"""What may be asked of a trainer about devices and processes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
 
     from lifecycle.train.accelerators import Accelerator
     from lifecycle.train.precision import Precision
-    from lifecycle.train.strategies import SingleDeviceStrategy
+    from lifecycle.train.strategies import Strategy
 
 
-class OneDevice:
+class Placement:
     """The part of a trainer that knows where it runs.
 
     Attributes:
         accelerator: The kind of device.
-        device: Where the module is.
+        device: Where the module of this process is.
         strategy: What is done across processes.
         precision_plugin: In which types the module computes.
     """
 
     accelerator: Accelerator
     device: torch.device
-    strategy: SingleDeviceStrategy
+    strategy: Strategy
     precision_plugin: Precision
 
     @property
@@ -41,44 +41,48 @@ class OneDevice:
     @property
     def global_rank(self) -> int:
         """Index of this process among all."""
-        return 0
+        return self.strategy.global_rank
 
     @property
     def local_rank(self) -> int:
         """Index of this process on its machine."""
-        return 0
+        return self.strategy.local_rank
 
     @property
     def node_rank(self) -> int:
         """Index of this machine."""
-        return 0
+        return self.strategy.node_rank
 
     @property
     def world_size(self) -> int:
         """Processes in all."""
-        return 1
+        return self.strategy.world_size
 
     @property
     def num_nodes(self) -> int:
         """Machines in all."""
-        return 1
+        return self.strategy.num_nodes
 
     @property
     def num_devices(self) -> int:
         """Devices of this machine that are used."""
-        return 1
+        return self.strategy.num_processes
 
     @property
     def device_ids(self) -> Sequence[int]:
         """Their indices."""
-        return [self.device.index or 0]
+        if self.num_devices == 1:
+            return [self.device.index or 0]
+        return list(range(self.num_devices))
 
     @property
     def is_global_zero(self) -> bool:
         """Whether this is the first process of all."""
-        return True
+        return self.strategy.is_global_zero
 
     @property
     def distributed_sampler_kwargs(self) -> dict[str, Any] | None:
         """How samples are shared out between processes; None for one process."""
-        return None
+        if self.world_size == 1:
+            return None
+        return {"num_replicas": self.world_size, "rank": self.global_rank}

@@ -1,0 +1,229 @@
+"""What training in several processes costs over a hand-written loop around DistributedDataParallel.
+
+On the processor: two processes that meet over gloo, each with one thread; the trainer's loop is timed from
+its first step to its last, and so is the hand-written one, in turn, on the same batches; by the clock, and
+by the time that the processors worked, which others on the machine disturb less. On a CUDA device, where
+there is one: ResNet-50 in bfloat16, channels last, on batches that lie on the device; in one process, and in
+one that meets itself over NCCL. Times are ratios of neighbours, as in ``trainer.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, TensorDataset
+from trainer import interval, quiet
+
+import lifecycle as pl
+
+STEPS, BATCH = 60, 64
+
+
+def layers() -> nn.Module:
+    """A network whose step takes some milliseconds on one core."""
+    return nn.Sequential(nn.Linear(128, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+
+
+def loader() -> DataLoader[Any]:
+    """The batches of one process."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(STEPS * BATCH, 128, generator=generator)
+    return DataLoader(TensorDataset(inputs, torch.zeros(len(inputs), dtype=torch.long)), BATCH)
+
+
+class Model(pl.Module):
+    """Logs its loss, as the hand-written loop does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = layers()
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """The loss of a batch."""
+        loss = cross_entropy(self.layers(batch[0]), batch[1])
+        self.log("loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """As in the hand-written loop."""
+        return torch.optim.SGD(self.parameters(), lr=0.01, momentum=0.9)
+
+
+class Clock(pl.Callback):
+    """Times the loop alone."""
+
+    seconds = worked = 0.0
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin, together."""
+        trainer.strategy.barrier()
+        self.seconds, self.worked = -time.perf_counter(), -time.process_time()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """End."""
+        self.seconds, self.worked = self.seconds + time.perf_counter(), self.worked + time.process_time()
+
+
+def by_hand(data: DataLoader[Any]) -> tuple[float, float]:
+    """Seconds, by the clock and of work, of the loop that one would write around DistributedDataParallel."""
+    model = DistributedDataParallel(layers())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    dist.barrier()
+    start, worked = time.perf_counter(), time.process_time()
+    for x, y in data:
+        loss = cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - start, time.process_time() - worked
+
+
+def trained(data: DataLoader[Any], root: Path) -> tuple[float, float]:
+    """Seconds, by the clock and of work, of the trainer's loop."""
+    clock = Clock()
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        callbacks=[clock],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # both read the same batches
+        default_root_dir=root,
+    )
+    trainer.fit(Model(), data)
+    return clock.seconds, clock.worked
+
+
+def on_processor(root: Path, repeats: int) -> None:
+    """One of the two processes; the first writes what it found."""
+    torch.set_num_threads(1)
+    data = loader()
+    trained(data, root)  # makes the process group
+    by_hand(data)
+    pairs = [(by_hand(data), trained(data, root)) for _ in range(repeats)]
+    if dist.get_rank() == 0:
+        found = {
+            "ratio": interval([ours[0] / hand[0] for hand, ours in pairs]),
+            "work": interval([ours[1] / hand[1] for hand, ours in pairs]),
+            "step_ms": min(hand[0] for hand, _ in pairs) / STEPS * 1e3,
+        }
+        (root / "cpu.json").write_text(json.dumps(found))
+
+
+def forked(count: int, work: Callable[[], None]) -> None:
+    """Run something in processes that find each other as torchrun's would."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    children = []
+    for rank in range(count):
+        pid = os.fork()
+        if pid:
+            children.append(pid)
+            continue
+        status = 1
+        try:
+            os.environ |= {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(count),
+                "LOCAL_WORLD_SIZE": str(count),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            }
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    if any(os.waitpid(pid, 0)[1] for pid in children):
+        raise SystemExit("a process failed")
+
+
+def on_gpu(root: Path, repeats: int) -> dict[str, Any]:
+    """Time, memory and host synchronisations of ResNet-50, alone and in a process group of one."""
+    import gpu
+    from trainer import ratios
+
+    task, short = gpu.large(), gpu.large(steps=5)
+    bare = {"logger": False, "enable_checkpointing": False}
+    found: dict[str, Any] = {"times": {}, "memory": {}}
+
+    def raw_ddp(task: Any) -> Callable[[], None]:
+        def run() -> None:
+            model = DistributedDataParallel(task.model().to(gpu.DEVICE), device_ids=[0])
+            optimizer = gpu.optimizer_of(model)
+            for x, y in task.batches:
+                with torch.autocast("cuda", torch.bfloat16):
+                    loss = cross_entropy(model(x), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            torch.cuda.synchronize()
+
+        return run
+
+    for name, hand in (("single_device", gpu.raw), ("ddp", raw_ddp)):
+        gpu.trained_by(pl, short, root, strategy=name, **bare)()  # makes the process group
+        ours = gpu.trained_by(pl, task, root, strategy=name, **bare)
+        values = ratios({"raw": hand(task), "ours": ours}, repeats)["ours"]
+        found["times"][name] = interval(values)
+        smaller = gpu.trained_by(pl, short, root, strategy=name, **bare)
+        found["memory"][name] = gpu.peak_bytes(smaller) / gpu.peak_bytes(hand(short))
+    found["syncs"] = {"single_device": gpu.syncs_per_step(pl, root)[0]}
+    start = time.perf_counter()
+    gpu.raw(task)()
+    found["step_ms"] = (time.perf_counter() - start) / len(task.batches) * 1e3
+    return found
+
+
+def main() -> None:
+    """Measure, print a table, and write it as JSON where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--repeats", type=int, default=21)
+    parser.add_argument("--part", choices=("all", "cpu", "cuda"), default="all")
+    options = parser.parse_args()
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        if options.part != "cuda":
+            forked(2, lambda: on_processor(Path(folder), options.repeats))
+            found["cpu"] = json.loads(Path(folder, "cpu.json").read_text())
+        if options.part != "cpu" and torch.cuda.is_available():
+            found["cuda"] = on_gpu(Path(folder), options.repeats)
+    if "cpu" in found:
+        middle, low, high = found["cpu"]["ratio"]
+        print("two processes on the processor, over a hand-written loop around DistributedDataParallel")
+        print(f"  time of a step (median, 95 % interval)  {middle:.3f}  [{low:.3f}, {high:.3f}]")
+        middle, low, high = found["cpu"]["work"]
+        print(f"  work of the processor                   {middle:.3f}  [{low:.3f}, {high:.3f}]")
+        print(f"  a step of the hand-written loop         {found['cpu']['step_ms']:.2f} ms")
+    if "cuda" in found:
+        print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}: ResNet-50, bf16, channels last")
+        for name, (middle, low, high) in found["cuda"]["times"].items():
+            memory = found["cuda"]["memory"][name]
+            print(f"  {name:16} time {middle:.3f}  [{low:.3f}, {high:.3f}]  peak memory {memory:.5f}")
+        print(f"  host synchronisations a step            {found['cuda']['syncs']['single_device']:.3f}")
+        print(f"  a step of the hand-written loop         {found['cuda']['step_ms']:.2f} ms")
+    elif options.part != "cpu":
+        print("\nThere is no CUDA device: nothing is measured on one.")
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Two processes that meet over gloo, against one: the same weights, metrics and errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.train.strategies import ranks
+from tests.train.strategies.forked import run_ranks
+from tests.train.strategies.ranks import Classifier, batches, trainer, weights
+
+# Sums over two halves round otherwise than one sum over the whole; weights here are between -1 and 1.
+TOLERANCE = 1e-6
+BOTH = (
+    ranks.fit,
+    ranks.score,
+    ranks.accumulate,
+    ranks.manual,
+    ranks.undisturbed,
+    ranks.resumed,
+    ranks.even_stream,
+    ranks.divided,
+    ranks.divided_resumed,
+)
+ALONE_NOT = (ranks.uneven, ranks.uneven_stream, ranks.collectives)
+Outcomes = dict[str, list[Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path) -> Outcomes:
+    return run_ranks([*BOTH, *ALONE_NOT], folder / "two")
+
+
+@pytest.fixture(scope="module")
+def one(folder: Path) -> Outcomes:
+    return run_ranks(BOTH, folder / "one", count=1)
+
+
+def close(found: list[float], wanted: list[float]) -> bool:
+    return torch.allclose(torch.tensor(found), torch.tensor(wanted), rtol=0, atol=TOLERANCE)
+
+
+def test_two_processes_train_to_the_weights_of_one_with_the_doubled_batch(
+    two: Outcomes, one: Outcomes
+) -> None:
+    first, second = two["fit"]
+    assert first["weights"] == second["weights"]
+    assert close(first["weights"], one["fit"][0]["weights"])
+    assert first["strategy"] == "DDPStrategy"
+
+
+def test_metrics_are_those_of_one_process_in_both(two: Outcomes, one: Outcomes) -> None:
+    first, second = (each["metrics"] for each in two["fit"])
+    assert first == second
+    assert first == pytest.approx(one["fit"][0]["metrics"], abs=TOLERANCE)
+    assert first["val_count"] == 13  # 7 in one process and 6 in the other: none is scored twice
+
+
+def test_an_uneven_set_is_scored_exactly_even_of_one_sample(two: Outcomes, one: Outcomes) -> None:
+    first, second = two["score"]
+    assert first == second
+    for found, wanted in zip(first, one["score"][0], strict=True):
+        assert found[0] == pytest.approx(wanted[0], abs=TOLERANCE)
+    assert [found[0]["test_count"] for found in first] == [13, 1]
+
+
+def test_each_process_knows_its_place(two: Outcomes) -> None:
+    first, second = two["fit"]
+    assert (first["world"], second["world"]) == ([0, 0, 2, 1, 0], [1, 1, 2, 1, 0])
+    assert (first["zero"], second["zero"]) == (True, False)
+
+
+def test_gradients_are_exchanged_once_for_each_step(two: Outcomes, one: Outcomes) -> None:
+    first, alone = two["accumulate"][0], one["accumulate"][0]
+    assert first["steps"] == alone["steps"] == 3  # of 7 batches: 3, 3 and 1
+    assert first["all_reduces"] == [0, 0, 0]
+    assert close(first["weights"], alone["weights"])
+
+
+def test_manual_optimization_averages_gradients_of_whatever_took_part(two: Outcomes, one: Outcomes) -> None:
+    first, second = two["manual"]
+    assert first == second
+    assert close(first, one["manual"][0])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_fit_that_was_cut_off_goes_on_to_the_bit(two: Outcomes, rank: int) -> None:
+    resumed = two["resumed"][rank]
+    assert resumed.pop("best").endswith(".ckpt")
+    undisturbed = dict(two["undisturbed"][rank])
+    undisturbed.pop("best")
+    assert resumed == undisturbed
+
+
+def test_one_process_goes_on_where_two_ended(folder: Path, two: Outcomes, one: Outcomes) -> None:
+    """Cut off in the middle of an epoch: gathered weights and optimizer are those that two would go on with."""
+    path = sorted((folder / "two" / "divided_resumed").glob("first.ckpt"))[0]
+    module = Classifier(dropout=0.3)
+    used = trainer(folder, max_epochs=1, accumulate_grad_batches=2)
+    used.fit(module, batches(4, 24), ckpt_path=path)  # nothing is left to do
+    kept = torch.load(path, weights_only=True)
+    assert weights(module) == [float(v) for p in kept["state_dict"].values() for v in p.double().flatten()]
+    state = used.optimizers[0].state_dict()["state"]
+    wanted = kept["optimizer_states"][0]["state"]
+    assert all(torch.equal(state[i]["exp_avg"], wanted[i]["exp_avg"]) for i in wanted)
+
+
+def test_the_sums_of_a_cut_epoch_go_on_in_one_process(folder: Path, two: Outcomes) -> None:
+    kept = folder / "two" / "resumed" / "kept"
+    assert [path.name for path in sorted(kept.glob("*.ckpt"))] == ["epoch=1-step=12.ckpt", "last.ckpt"]
+
+
+def test_uneven_data_fails_in_every_process_with_who_has_what(two: Outcomes) -> None:
+    hint = (
+        "\nEvery process steps with all the others, so they need equally many: let the trainer share out the "
+        "samples (use_distributed_sampler=True), or pass limit_train_batches."
+    )
+    said = "the processes have unequal training data: "
+    assert two["uneven"] == [{"error": f"{said}rank 0 has 2 batches, rank 1 has 3 batches{hint}"}] * 2
+    assert two["uneven_stream"] == [{"error": f"{said}rank 0 has 2, rank 1 has more batches{hint}"}] * 2
+
+
+def test_streams_of_unknown_length_end_together(two: Outcomes) -> None:
+    assert two["even_stream"] == [2, 2]
+
+
+def test_what_modules_and_callbacks_ask_of_all(two: Outcomes) -> None:
+    first, second = two["collectives"]
+    assert first["gathered"] == second["gathered"] == {"a": [[0.0], [1.0]], "b": [2, 3]}
+    assert first["gradient"] == second["gradient"] == [3.0]  # 1 from the first, 2 from the second
+    assert second["broadcast"] == {"from": 0, "tensor": [1.5]}
+    assert (first["mean"], first["max"]) == ([0.5], [1.0])
+    assert (first["all"], first["any"]) == (False, True)
+    assert (first["only"], second["only"]) == ("ran", None)
+    assert second["sampler"] == {"num_replicas": 2, "rank": 1}
+
+
+def test_a_divided_module_trains_to_the_weights_of_one_process(two: Outcomes, one: Outcomes) -> None:
+    first, second = two["divided"]
+    assert first["kinds"] == ["DTensor"]
+    assert first["weights"] == second["weights"]
+    assert close(first["weights"], one["divided"][0]["weights"])
+    assert first["metrics"] == second["metrics"]
+    assert first["metrics"] == pytest.approx(one["divided"][0]["metrics"], abs=TOLERANCE)
+
+
+def test_a_divided_module_is_saved_whole(two: Outcomes) -> None:
+    found = Classifier.load_from_checkpoint(two["divided"][0]["ckpt"])
+    assert weights(found) == two["divided"][0]["weights"]
+
+
+def test_a_divided_fit_goes_on_to_the_bit(two: Outcomes) -> None:
+    for resumed, undisturbed in two["divided_resumed"]:
+        assert resumed == undisturbed

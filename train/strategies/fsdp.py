@@ -1,0 +1,214 @@
+"""A part of every parameter on each device: torch's FSDP2, ``fully_shard``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from inspect import signature
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import (
+    CPUOffloadPolicy,
+    MixedPrecisionPolicy,
+    OffloadPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+from torch.utils.checkpoint import checkpoint
+
+from lifecycle.core.errors import UsageError
+from lifecycle.train.strategies.base import Step
+from lifecycle.train.strategies.parallel import ParallelStrategy
+
+STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+Classes = Iterable[type[nn.Module]]
+
+
+class FSDPStrategy(ParallelStrategy):
+    """Parameters, gradients and optimizer state are divided between the processes.
+
+    A part of the module is put together when its forward or backward pass begins, and divided again after it.
+    The module stays divided when the fit has ended; checkpoints hold it whole, as that of one process.
+
+    Args:
+        auto_wrap_policy: Which parts are put together one after the other: those of these classes, or those
+            with at least so many parameters of their own. What is in no part is put together as a whole.
+        mixed_precision: In which types parameters are put together and gradients reduced: a policy of
+            torch's, or the type of parameters.
+        cpu_offload: Keep parameters and optimizer state in the memory of the processor.
+        activation_checkpointing_policy: Parts of these classes compute their forward pass once more in the
+            backward pass, instead of keeping what it needs.
+        reshard_after_forward: Divide a part again between its forward and its backward pass.
+        options: Of `ParallelStrategy`.
+
+    Source: Zhao et al., "PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel", VLDB 2023.
+    """
+
+    strategy_name: ClassVar[str] = "fsdp"
+    sharded: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        auto_wrap_policy: Classes | int = (),
+        mixed_precision: MixedPrecisionPolicy | torch.dtype | None = None,
+        cpu_offload: bool = False,
+        activation_checkpointing_policy: Classes = (),
+        reshard_after_forward: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if isinstance(auto_wrap_policy, int):
+            self._least, self._classes = int(auto_wrap_policy), tuple[type[nn.Module], ...]()
+        else:
+            self._least, self._classes = 0, tuple(auto_wrap_policy)
+        if isinstance(mixed_precision, torch.dtype):
+            mixed_precision = MixedPrecisionPolicy(param_dtype=mixed_precision, reduce_dtype=torch.float32)
+        self._policy = mixed_precision or MixedPrecisionPolicy()
+        self._offload = cpu_offload
+        self._checkpointed = tuple(activation_checkpointing_policy)
+        self._reshard = reshard_after_forward
+        self._mesh: DeviceMesh | None = None
+        self._recomputed: list[nn.Module] = []
+
+    def set_up(self, module: nn.Module, *, fits: bool, sync_batchnorm: bool = False) -> None:
+        """Divide the module, unless it is divided already."""
+        if fits and self._checkpointed:
+            for part in module.modules():
+                if isinstance(part, self._checkpointed):
+                    self._recompute(part)
+        if is_divided(module):
+            return
+        super().set_up(module, fits=fits)
+        if sync_batchnorm:
+            raise UsageError(
+                "Trainer(sync_batchnorm=True) needs strategy='ddp'",
+                hint="Normalise by layers or groups in a module that is divided.",
+            )
+        if self._mesh is None:
+            self._mesh = init_device_mesh(self.root_device.type, (self.world.size,))
+        parts = [part for part in module.modules() if part is not module and self._is_part(part)]
+        for part in reversed(parts):  # what lies within is divided first
+            self._divide(part)
+        self._divide(module)
+        for name in STEPS:
+            if name in _own_methods(type(module)):
+                register_fsdp_forward_method(module, name)
+                # What torch puts in the method's place shows its arguments without the first one.
+                vars(module)[name].__func__.__signature__ = signature(getattr(type(module), name))
+
+    def _is_part(self, part: nn.Module) -> bool:
+        if self._classes and isinstance(part, self._classes):
+            return True
+        return bool(self._least) and sum(p.numel() for p in part.parameters()) >= self._least
+
+    def _divide(self, part: nn.Module) -> None:
+        fully_shard(
+            part,
+            mesh=cast("DeviceMesh", self._mesh),
+            reshard_after_forward=self._reshard,
+            mp_policy=self._policy,
+            offload_policy=CPUOffloadPolicy() if self._offload else OffloadPolicy(),
+        )
+
+    def _recompute(self, part: nn.Module) -> None:
+        """Have a part compute its forward pass once more in its backward pass."""
+        vars(part)["forward"] = partial(checkpoint, part.forward, use_reentrant=False)
+        self._recomputed.append(part)
+
+    def release(self, module: nn.Module) -> None:
+        """Let parts keep again what their backward pass needs; the module stays divided."""
+        for part in self._recomputed:
+            vars(part).pop("forward", None)
+        self._recomputed.clear()
+
+    def training_step(self, module: nn.Module, step: Step, *, automatic: bool = True) -> Step:
+        """The module's own: it puts parameters together where it needs them, and reduces gradients."""
+        return step
+
+    def before_evaluation(self, module: nn.Module) -> None:
+        """Score with the buffers that the first process would save; parameters are everyone's."""
+        if not self._abandoned:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
+
+    # State, in the format of one process
+
+    def state_dict(self, module: nn.Module) -> dict[str, Any]:
+        """The weights, whole, on the processor of every process."""
+        return {name: whole(value) for name, value in module.state_dict().items()}
+
+    def load_state_dict(self, module: nn.Module, weights: Mapping[str, Any], *, strict: bool) -> None:
+        """Take whole weights."""
+        own = module.state_dict()
+        parts = {name: like(value, own[name]) if name in own else value for name, value in weights.items()}
+        module.load_state_dict(parts, strict=strict)
+
+    def optimizer_state(self, module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+        """The optimizer's state, whole, on the processor of every process."""
+        state = optimizer.state_dict()
+        found = {
+            index: {name: whole(value) for name, value in values.items()}
+            for index, values in state["state"].items()
+        }
+        return {**state, "state": found}
+
+    def load_optimizer_state(self, module: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:
+        """Take a whole state, of as many processes as may be."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        found = {
+            index: {name: like(value, parameters[index]) for name, value in values.items()}
+            for index, values in state["state"].items()
+        }
+        optimizer.load_state_dict({**state, "state": found})
+
+    def gradients(self, module: nn.Module) -> dict[str, Tensor] | None:
+        """Gradients that wait for a step, whole; the first process gives them for all."""
+        found = {n: whole(p.grad) for n, p in module.named_parameters() if p.grad is not None}
+        return found if self.is_global_zero else None
+
+    def load_gradients(self, module: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+        """Take whole gradients."""
+        super().load_gradients(
+            module, {n: like(gradients[n], p) for n, p in module.named_parameters() if n in gradients}
+        )
+
+
+def is_divided(module: nn.Module) -> bool:
+    """Whether parameters of a module lie in several processes."""
+    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
+
+
+def whole(value: Any) -> Any:
+    """A tensor put together, on the processor; anything else as it is."""
+    if isinstance(value, DTensor):
+        return value.full_tensor().detach().cpu()
+    return value.detach().cpu() if isinstance(value, Tensor) and value.ndim else value
+
+
+def like(value: Any, model: Any) -> Any:
+    """A whole tensor divided as another one of its shape is; anything else as it is."""
+    if not (isinstance(value, Tensor) and isinstance(model, DTensor) and value.shape == model.shape):
+        return value
+    if isinstance(value, DTensor):
+        return value
+    return distribute_tensor(value.to(model.device), model.device_mesh, model.placements)
+
+
+def _own_methods(cls: type) -> set[str]:
+    """Names of methods that a user's class defines: those of `lifecycle.Module` do nothing."""
+    from lifecycle.train.overridable import Overridable
+
+    found = set()
+    for name in STEPS:
+        with suppress(AttributeError):
+            if getattr(cls, name) is not getattr(Overridable, name):
+                found.add(name)
+    return found

@@ -1,0 +1,158 @@
+"""Starting the processes of one machine, through torch's elastic agent, which this process becomes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
+
+import torch
+
+from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.train.strategies.world import JOB_STARTED
+
+if TYPE_CHECKING:
+    from torch.distributed.launcher.api import LaunchConfig
+
+    from lifecycle.train.strategies.parallel import ParallelStrategy
+    from lifecycle.train.trainer import Trainer
+
+T = TypeVar("T")
+GRACE_S = 5  # what is left of a job in which a process died has so long to end by itself
+
+
+def run_script(count: int, *, max_restarts: int) -> NoReturn:
+    """Run the script that this process runs once in each of `count` others, and end as they do.
+
+    Raises:
+        UsageError: there is no script.
+    """
+    command = script_command()
+    with tempfile.TemporaryDirectory(prefix="lifecycle-ranks-") as logs:
+        status = _run(_config(count, Path(logs), "spawn", max_restarts), command[0], command[1:])
+    sys.stdout.flush()
+    raise SystemExit(status)
+
+
+def script_command() -> list[str]:
+    """How this process was started: the interpreter, its options, the script and its arguments.
+
+    Raises:
+        UsageError: it runs no script: somebody types, or it reads from a pipe.
+    """
+    main = sys.modules["__main__"]
+    found = list(sys.orig_argv[1:])
+    if hasattr(sys, "ps1") or not (hasattr(main, "__file__") or "-c" in found):
+        raise UsageError(
+            "several processes run the script anew, and there is none: this is a notebook or a prompt",
+            hint='Pass strategy="ddp_notebook", which starts them from here.',
+        )
+    return [sys.executable, *found]
+
+
+def run_verb(
+    strategy: ParallelStrategy,
+    trainer: Trainer,
+    verb: Callable[..., T],
+    arguments: dict[str, Any],
+    count: int,
+) -> T | None:
+    """Run a verb of the trainer in `count` processes; what it did to module and trainer is done here too.
+
+    Args:
+        strategy: Of the trainer.
+        trainer: Goes to the processes, by forking or by pickling.
+        verb: A method of it.
+        arguments: Of the verb.
+        count: Processes.
+
+    Returns:
+        What the verb gave in the first of them.
+
+    Raises:
+        LifecycleError: one of them failed; its traceback has been shown.
+    """
+    with tempfile.TemporaryDirectory(prefix="lifecycle-ranks-") as folder:
+        answer = Path(folder, "answer.pt")
+        method = cast("Literal['spawn', 'fork']", strategy.start_method)
+        config = _config(count, Path(folder), method, strategy.max_restarts)
+        status = _run(config, _rank, [trainer, verb.__name__, arguments, str(answer)])
+        if status:
+            raise LifecycleError(f"{verb.__name__} failed in one of {count} processes; it says above why")
+        found = torch.load(answer, weights_only=True)
+    module = arguments.get("model") or trainer.lightning_module
+    assert module is not None
+    module.load_state_dict(found["weights"])
+    trainer.take_over(module, found)
+    return cast("T", found["result"])
+
+
+def _rank(trainer: Trainer, verb: str, arguments: dict[str, Any], answer: str) -> None:
+    """One of the processes."""
+    from lifecycle.train.strategies.parallel import ParallelStrategy
+    from lifecycle.train.strategies.world import world_of
+
+    try:
+        world = world_of()
+        strategy = trainer.strategy
+        assert world is not None and isinstance(strategy, ParallelStrategy)
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(max((os.cpu_count() or 1) // world.local_size, 1))
+        strategy.joins(world)
+        trainer.device = strategy.root_device
+        found = trainer.hand_over(getattr(trainer, verb)(**arguments))
+        if world.rank == 0:
+            torch.save(found, answer)
+    except BaseException:
+        traceback.print_exc()
+        raise
+
+
+def _config(
+    count: int, folder: Path, start_method: Literal["spawn", "fork"], max_restarts: int
+) -> LaunchConfig:
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.launcher.api import LaunchConfig
+
+    # As torchrun: else every process would compute on all cores.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // count, 1)))
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=f"lifecycle-{os.getpid()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=max_restarts,
+        start_method=start_method,
+        shutdown_timeout=GRACE_S,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder)),
+    )
+
+
+def _run(config: LaunchConfig, entry: Callable[..., object] | str, arguments: Sequence[Any]) -> int:
+    """Start the processes and wait for them: 0, or the status of the one that failed first."""
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    os.environ[JOB_STARTED] = str(time.time())
+    try:
+        elastic_launch(config, entry)(*arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        code = failure.exitcode
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        print(f"process {rank} of {config.nproc_per_node} {how}; the others were ended", file=sys.stderr)
+        return 128 - code if code < 0 else code
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    finally:
+        del os.environ[JOB_STARTED]
+    return 0

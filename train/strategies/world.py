@@ -1,0 +1,153 @@
+"""Which processes train together, as whoever started them says in the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from lifecycle.core.errors import UsageError
+
+JOB_STARTED = "LIFECYCLE_JOB_STARTED"
+_INTERACTIVE = (
+    "bash",
+    "interactive",
+)  # jobs in which somebody types: they run one process, whatever they reserve
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """This process among those that train together.
+
+    Attributes:
+        rank: Its index among all.
+        local_rank: Its index on its machine.
+        size: How many there are.
+        local_size: How many on this machine.
+        node: Index of this machine.
+        nodes: How many machines there are.
+        started_by: ``torchrun``, ``Slurm``, or ``this process``.
+    """
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+    local_size: int = 1
+    node: int = 0
+    nodes: int = 1
+    started_by: str = "this process"
+
+
+def world_of(environment: Mapping[str, str] | None = None) -> World | None:
+    """The world that torchrun or Slurm started this process in; None where nobody did.
+
+    Read are the variables that torchrun documents (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``,
+    ``LOCAL_WORLD_SIZE``, ``GROUP_RANK``), then those of ``srun`` (``SLURM_PROCID``, ``SLURM_LOCALID``,
+    ``SLURM_NTASKS``, ``SLURM_NODEID``, ``SLURM_NNODES``), which do not count in an interactive job.
+
+    Raises:
+        UsageError: they contradict each other.
+
+    >>> world_of({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}).node
+    1
+    """
+    environment = os.environ if environment is None else environment
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        return _torchrun(environment)
+    tasks = environment.get("SLURM_NTASKS", "")
+    interactive = environment.get("SLURM_JOB_NAME") in _INTERACTIVE
+    if "SLURM_PROCID" in environment and tasks.isdecimal() and int(tasks) > 1 and not interactive:
+        return _slurm(environment)
+    return None
+
+
+def _torchrun(environment: Mapping[str, str]) -> World:
+    rank, size = _number(environment, "RANK"), _number(environment, "WORLD_SIZE")
+    local_rank = _number(environment, "LOCAL_RANK", rank)
+    local_size = _number(environment, "LOCAL_WORLD_SIZE", size)
+    node = _number(environment, "GROUP_RANK", rank // max(local_size, 1))
+    return _checked(rank, local_rank, size, local_size, node, max(size // max(local_size, 1), 1), "torchrun")
+
+
+def _slurm(environment: Mapping[str, str]) -> World:
+    rank, size = _number(environment, "SLURM_PROCID"), _number(environment, "SLURM_NTASKS")
+    nodes = _number(environment, "SLURM_NNODES", 1)
+    local_size = -(-size // nodes)
+    return _checked(
+        rank,
+        _number(environment, "SLURM_LOCALID", rank % local_size),
+        size,
+        local_size,
+        _number(environment, "SLURM_NODEID", rank // local_size),
+        nodes,
+        "Slurm",
+    )
+
+
+def _checked(
+    rank: int, local_rank: int, size: int, local_size: int, node: int, nodes: int, started_by: str
+) -> World:
+    if not (0 <= rank < size and 0 <= local_rank < local_size):
+        raise UsageError(
+            f"{started_by} says that this is process {rank} of {size} ({local_rank} of {local_size} on its "
+            "machine), which cannot be",
+            hint="Unset RANK, LOCAL_RANK and WORLD_SIZE to train in one process.",
+        )
+    return World(
+        rank=rank,
+        local_rank=local_rank,
+        size=size,
+        local_size=local_size,
+        node=node,
+        nodes=nodes,
+        started_by=started_by,
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+    text = environment.get(name)
+    if text is None and default is not None:
+        return default
+    if text is None or not text.strip().isdecimal():
+        raise UsageError(f"{name}={text!r} in the environment: expected a whole number")
+    return int(text)
+
+
+def meeting_point(environment: Mapping[str, str] | None = None) -> tuple[str, int]:
+    """Address and port at which the processes of a Slurm job meet: the first of its machines.
+
+    ``MASTER_ADDR`` and ``MASTER_PORT`` win. A port is made from the job's number, so that jobs which share a
+    machine do not meet.
+
+    >>> meeting_point({"SLURM_NODELIST": "gpu[07-09,12],big3", "SLURM_JOB_ID": "123456"})
+    ('gpu07', 18456)
+    """
+    environment = os.environ if environment is None else environment
+    machines = environment.get("SLURM_NODELIST") or environment.get("SLURM_JOB_NODELIST") or "127.0.0.1"
+    first = re.match(r"([^,\[]+)(?:\[(\d+))?", machines)
+    assert first is not None
+    address = environment.get("MASTER_ADDR") or first[1] + (first[2] or "")
+    job = int(environment.get("SLURM_JOB_ID", "0") or 0)
+    return address, int(environment.get("MASTER_PORT") or 15000 + job % 5000)
+
+
+def restarted() -> bool:
+    """Whether an elastic agent started this process anew, after one before it ended badly."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0) > 0
+
+
+def job_started_at() -> float:
+    """When the job of this process began, in seconds since 1970; older checkpoints are not its.
+
+    Its agent says so where that is ours; otherwise the age of the process that started this one does.
+    """
+    if JOB_STARTED in os.environ:
+        return float(os.environ[JOB_STARTED])
+
+    psutil: Any = import_module("psutil")  # ships no types
+    agent = psutil.Process(os.getpid()).parent()
+    return time.time() if agent is None else float(agent.create_time())
