@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 from starlette.requests import ClientDisconnect
 
 from lifecycle.core.errors import UsageError
@@ -167,7 +168,7 @@ class Body:
         self._bodies = bodies
         self._expected = expected
         self._offset = -tail_at % _ALIGNMENT
-        self._buffer: bytearray | None = None
+        self._buffer: memoryview | None = None
         self._whole: bytes = b""
 
     def add(self, chunk: bytes, *, last: bool = False) -> None:
@@ -188,19 +189,22 @@ class Body:
 
     def _gather(self, chunk: bytes, size: int) -> None:
         begin, end = self._offset + self.size, self._offset + size
-        if self._buffer is None:
-            # Not all that is stated, so that many who state much and send little cost little.
-            self._buffer = bytearray(self._offset + min(self._expected, max(size, 16 * _STEP_BYTES)))
-        if end > len(self._buffer):
-            self._buffer.extend(bytes(max(end - len(self._buffer), len(self._buffer) // 2)))
-        self._buffer[begin:end] = chunk
+        buffer = self._buffer
+        if buffer is None or end > len(buffer):
+            # Memory that nothing was written to yet costs nothing, so what is stated can be asked for.
+            room = max(end, self._offset + self._expected if buffer is None else len(buffer) * 3 // 2)
+            self._buffer = np.empty(room, np.uint8).data
+            if buffer is not None:
+                self._buffer[:begin] = buffer[:begin]
+            buffer = self._buffer
+        buffer[begin:end] = chunk
 
     @property
     def content(self) -> memoryview:
         """The bytes; not copied."""
         if self._buffer is None:
             return memoryview(self._whole)
-        return memoryview(self._buffer)[self._offset : self._offset + self.size]
+        return self._buffer[self._offset : self._offset + self.size]
 
     def release(self) -> None:
         """It no longer counts as being in memory."""

@@ -7,6 +7,8 @@ import math
 _KEEP = 0.9
 _SURPRISE = 4.0
 _FORGET = 1.02
+_TELLING = 1e-3
+_DOUBT = 0.0005
 
 
 class Cost:
@@ -14,7 +16,11 @@ class Cost:
 
     Least squares with exponential forgetting: what was seen 20 runs ago counts a tenth. Until runs of
     several sizes were seen a batch is believed to cost what a single one does, so that the first burst is
-    let in and measured.
+    let in and measured. Where all recent runs were of one size, the shares of the two are those that were
+    seen last, and slowly doubted, so that batches are tried anew from time to time.
+
+    Attributes:
+        gain: The share of the time that large batches save over single samples.
 
     >>> cost = Cost()
     >>> for _ in range(50):
@@ -29,6 +35,7 @@ class Cost:
         self._fixed_s = math.inf
         self._sample_s = 0.0
         self._least = 1.0
+        self.gain = 1.0
 
     def observe(self, size: int, time_s: float) -> None:
         """A batch of so many samples took so many seconds; what is far out of line was held up by others."""
@@ -41,24 +48,21 @@ class Cost:
         self._square = self._square * _KEEP + size * size
         self._time = self._time * _KEEP + time_s
         self._product = self._product * _KEEP + size * time_s
-        mean = self._time / self._weight
         spread = self._square * self._weight - self._size * self._size
-        slope = 0.0
-        if spread > 1e-3 * self._square * self._weight:
+        if spread > _TELLING * self._square * self._weight:
             slope = (self._product * self._weight - self._size * self._time) / spread
-        # Noise can tilt the line below the origin; neither part of a cost is negative.
-        self._sample_s = min(max(0.0, slope), mean * self._weight / self._size)
-        self._fixed_s = mean - self._sample_s * self._size / self._weight
+            # Noise can tilt the line below the origin; neither part of a cost is negative.
+            sample_s = min(max(0.0, slope), self._time / self._size)
+            fixed_s = (self._time - sample_s * self._size) / self._weight
+            self.gain = fixed_s / (fixed_s + sample_s)
+        else:
+            self.gain = min(1.0, self.gain + _DOUBT)
+        self._fixed_s = self._time * self.gain / (self.gain * self._weight + (1 - self.gain) * self._size)
+        self._sample_s = max(0.0, self._time - self._fixed_s * self._weight) / self._size
 
     def expected(self, samples: int, runs: int = 1) -> float:
         """Seconds for so many samples in so many runs; infinite before anything was seen."""
         return self._fixed_s * runs + self._sample_s * samples
-
-    @property
-    def gain(self) -> float:
-        """The share of the time that large batches save over single samples."""
-        whole = self._fixed_s + self._sample_s
-        return self._fixed_s / whole if whole < math.inf else 1.0
 
     def undisturbed(self, samples: int) -> float:
         """Seconds where nothing else wants the processor, as the quickest of the recent runs shows."""

@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def prepare_environment(environment: MutableMapping[str, str], home: str) -> None:
-    """What BentoML and its workers read; of the first three, what the user set stays.
+    """What BentoML, its workers and their libraries read; what the user set stays, but for the last three.
 
     Args:
         environment: Changed in place.
@@ -58,6 +58,11 @@ def prepare_environment(environment: MutableMapping[str, str], home: str) -> Non
     environment.setdefault("BENTOML_DO_NOT_TRACK", "True")
     # Since 1.29 ONNX Runtime reports models and machine to its maker, and keeps an identifier in ~/.cache.
     environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # Bodies come and go: with its defaults malloc gives their memory back and asks for it again each time,
+    # and the faults on its pages cost more than all else that is done to receive them.
+    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
+    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**27))
+    environment.setdefault("MALLOC_TOP_PAD_", str(2**24))
     environment["TMPDIR"] = home  # sockets and metrics that BentoML would leave in /tmp
     environment["PYTHONSAFEPATH"] = "1"  # a user's logging.py in the current folder is not ours
     environment[SUPERVISOR] = str(os.getpid())

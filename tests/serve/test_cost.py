@@ -38,6 +38,13 @@ def test_what_a_batch_saves_is_what_is_done_once_for_it() -> None:
     for at in range(300):
         cost.observe(1 + at % 7, 0.001 * (1 + at % 7))
     assert cost.gain < 0.01
+    for _ in range(100):  # still known when only one size is seen, and doubted in the end
+        cost.observe(1, 0.001)
+    assert cost.gain < 0.1
+    assert cost.expected(10) == pytest.approx(0.01, rel=0.1)
+    for _ in range(300):
+        cost.observe(1, 0.001)
+    assert cost.gain > 0.1
 
 
 def test_a_single_run_that_was_held_up_moves_it_little() -> None:
