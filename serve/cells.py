@@ -11,6 +11,7 @@ import fcntl
 import json
 import mmap
 import os
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Reading:
 
 
 class Cells:
-    """The numbers of this process. One thread may write to a block.
+    """The numbers of this process. Any thread may ask for a block, and one may write to it.
 
     Args:
         folder: Where the files of all processes of one server lie.
@@ -59,6 +60,7 @@ class Cells:
         self.values = memoryview(self._map).cast("d")
         self._slots: dict[tuple[str, tuple[str, ...]], int] = {}
         self._end = 1
+        self._making = threading.Lock()
         for name, labels, start, size in _names(self._stem):
             self._slots[name, labels] = start
             self._end = start + size
@@ -79,14 +81,15 @@ class Cells:
             OverflowError: there is no room; somebody uses as a label what has no end of values.
         """
         key = (name, tuple(labels))
-        slot = self._slots.get(key)
-        if slot is None:
-            if self._end + size > CAPACITY:
-                raise OverflowError(f"no room to count {name}{list(labels)}")
-            slot, self._end = self._end, self._end + size
-            self._index.write(json.dumps([name, list(labels), size]) + "\n")
-            self._index.flush()
-            self._slots[key] = slot
+        with self._making:
+            slot = self._slots.get(key)
+            if slot is None:
+                if self._end + size > CAPACITY:
+                    raise OverflowError(f"no room to count {name}{list(labels)}")
+                slot, self._end = self._end, self._end + size
+                self._index.write(json.dumps([name, list(labels), size]) + "\n")
+                self._index.flush()
+                self._slots[key] = slot
         return slot
 
     def clear(self, names: Collection[str]) -> None:

@@ -74,7 +74,7 @@ async def ask(url: str, *, rate: float | None, seconds: float, connections: int)
 async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, outcome: Outcome) -> None:
     """One request on an open connection."""
     data = json.dumps({"inputs": [{"name": "x", "shape": [1, 512], "datatype": "FP32", "data": [0] * 512}]})
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     began = time.perf_counter()
     writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n{data}".encode())
     answer = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -255,6 +255,8 @@ def test_a_client_that_leaves_in_the_middle_leaves_no_trace(client: httpx.Client
     address = client.base_url
     for _ in range(5):
         with socket.create_connection((address.host, address.port or 0)) as connection:
-            connection.sendall(f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+            connection.sendall(
+                f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode()
+            )
     assert infer(client, tensor()).status_code == 200
     assert server.stderr == lines

@@ -45,7 +45,7 @@ def test_what_a_client_no_longer_waits_for_is_not_computed(tmp_path: Path) -> No
     ):
         address = (client.base_url.host, client.base_url.port or 0)
         body = json.dumps(content)
-        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         connections = [socket.create_connection(address) for _ in range(40)]
         for connection in connections:
             connection.sendall((head + body).encode())
