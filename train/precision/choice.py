@@ -40,7 +40,7 @@ def precision_of(value: object, device: torch.device) -> Precision:
         text = ""
     if text not in _NAMES and text in plugins.table("precisions"):
         return _of_plugin(text)
-    one_of(text, [*_NAMES, *(set(plugins.table("precisions")) - set(_NAMES))], got=value)
+    one_of(text, tuple(dict.fromkeys((*_NAMES, *plugins.table("precisions")))), got=value)
     if name in MIXED:
         if name == "16-mixed" and device.type == "cpu":
             warnings.warn(

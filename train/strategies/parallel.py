@@ -220,15 +220,16 @@ class ParallelStrategy(Strategy):
         return torch.stack(found)
 
 
-def _store_of_attempt(size: int) -> dist.Store:
+def _store_of_attempt(size: int) -> Any:
     """The agent's store, without the addresses that processes left there which are no more.
 
     torch 2.13 keeps one store for all attempts of a machine, and the processes of the second would wait for
-    those of the first.
+    those of the first (ADR-0017).
     """
-    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False)
-    attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]
-    return dist.PrefixStore(f"lifecycle/attempt_{attempt}", store)  # type: ignore[attr-defined,no-any-return]
+    distributed: Any = dist  # whose stores have no types
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = distributed.TCPStore(address, port, size, is_master=False)
+    return distributed.PrefixStore(f"lifecycle/attempt_{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
 
 
 def _leave() -> None:
