@@ -114,7 +114,7 @@ def main() -> int:
                 f"p99 {flood.percentile_ms(0.99):.0f} ms (deadline {DEADLINE_MS:.0f} ms)"
             )
             print(f"memory of the worker: {memory:.0f} MB before, {resident_mb(server):.0f} MB after")
-            after = asyncio.run(ask(url, rate=None, seconds=5, connections=4))
+            after = asyncio.run(ask(url, rate=None, seconds=5, connections=1))
             print(f"afterwards: {after.statuses[200] / 5:.0f} requests/s, {dict(after.statuses)}")
     fine = set(flood.statuses) <= {200, 429} and not flood.no_retry_after and set(after.statuses) == {200}
     return 0 if fine and flood.statuses[200] else 1
