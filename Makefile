@@ -34,12 +34,14 @@ bench: $(BENCH) ## Run the benchmarks and print their figures
 		echo "==> $$script"; $(BIN)/python "$$script"; \
 	done
 
-chaos: $(DEV) ## Kill training at 100 random instants and compare; let eight promote at once, 50 times
+chaos: $(DEV) ## Kill training at 100 random instants and pipelines at 50, vex the endpoint, promote eight at once
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.train.chaos --kills 100
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.pipeline.chaos --kills 50
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50
 	@if command -v pg_ctlcluster >/dev/null; then \
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50 --postgres; \
 	else echo "PostgreSQL is not installed: the race on it is left out"; fi
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.serve.chaos
 
 setup: $(DEV) ## Make .venv with everything that the other targets need
 

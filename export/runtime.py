@@ -43,6 +43,17 @@ class Model:
         object.__setattr__(self, "_fits", _checker(self.signature))
         object.__setattr__(self, "_names", tuple(spec.name for spec in self.signature.outputs))
 
+    def check(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The same arrays, in this machine's byte order.
+
+        Raises:
+            UsageError: they are not what the signature declares; says what was expected.
+        """
+        if self._fits(arrays):
+            return arrays
+        self.signature.check(arrays)
+        return {name: _native(array) for name, array in arrays.items()}
+
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Compute every output.
 
@@ -56,9 +67,10 @@ class Model:
             UsageError: `arrays` are not what the signature declares; says what was expected.
             LifecycleError: the file cannot compute them all the same.
         """
-        if not self._fits(arrays):
-            self.signature.check(arrays)
-            arrays = {name: _native(array) for name, array in arrays.items()}
+        return self.compute(self.check(arrays))
+
+    def compute(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The same for arrays that `check` gave back; raises `LifecycleError` as `run` does."""
         try:
             return dict(zip(self._names, self.runner(arrays), strict=True))
         except Exception as error:

@@ -109,4 +109,4 @@ def _agree(node: ort.NodeArg, spec: TensorSpec) -> bool:
 
 def _dtype(node: ort.NodeArg) -> str:
     element = str(node.type).removeprefix("tensor(").removesuffix(")")
-    return {"float": "float32", "double": "float64"}.get(element, element)
+    return {"float": "float32", "double": "float64", "string": "object"}.get(element, element)

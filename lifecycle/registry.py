@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+CARD = "card.md"  # beside what was fetched
 LEDGER_SUFFIX = ".ledger"  # of the registered model that holds the promotions of another
 DIGEST, EVALUATION, CHECKPOINT, GATES, RUN = (
     "lifecycle.digest",
@@ -46,12 +47,14 @@ class Version:
         number: Counts from 1.
         source: Where MLflow keeps its files.
         tags: Digests, gates and measured facts.
+        description: Its model card, Markdown; empty when it has none.
     """
 
     name: str
     number: int
     source: str
     tags: Mapping[str, str]
+    description: str = ""
 
     @property
     def digest(self) -> str:
@@ -169,6 +172,7 @@ def fetch(client: MlflowClient, version: Version, folder: Path) -> tuple[Artifac
         ArtifactError: a byte differs from what was registered.
     """
     bundle, evaluation = _fetch(client, version, folder, {"bundle": DIGEST, "evaluation": EVALUATION})
+    _write_card(bundle.path.parent, version)
     return bundle, evaluation
 
 
@@ -213,6 +217,16 @@ def _fetch(client: MlflowClient, version: Version, folder: Path, parts: Mapping[
     return _verified(into, version, parts)
 
 
+def _write_card(folder: Path, version: Version) -> None:
+    """The card beside what was fetched, as it reads now: people may have edited it in the registry."""
+    path = folder / CARD
+    if path.is_file() and path.read_text() == version.description:
+        return
+    aside = path.with_name(f".{CARD}.{os.getpid()}")
+    aside.write_text(version.description)
+    aside.rename(path)
+
+
 def _download(client: MlflowClient, version: Version, into: Path, parts: Iterable[str]) -> None:
     from mlflow.artifacts import download_artifacts
 
@@ -247,7 +261,11 @@ def gates_of(version: Version) -> dict[str, dict[str, float]]:
 def version_of(found: ModelVersion) -> Version:
     """MLflow's version as ours; its number is text from a server and a number from SQLite."""
     return Version(
-        name=found.name, number=int(found.version), source=found.source or "", tags=dict(found.tags)
+        name=found.name,
+        number=int(found.version),
+        source=found.source or "",
+        tags=dict(found.tags),
+        description=found.description or "",
     )
 
 

@@ -15,11 +15,12 @@ from lifecycle.core.canonical import JSON, canonical_json, readable_json, sha256
 from lifecycle.core.errors import UsageError
 from lifecycle.core.progress import Progress, terminal_progress
 from lifecycle.core.stage import Context, Stage
+from lifecycle.pipeline.fingerprint import find_fingerprint
+from lifecycle.pipeline.journal import Journal
 from lifecycle.pipeline.runner import run_stages
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.session import data_maker
-from lifecycle.tracking import PARENT, Experiment, PipelineRun, connect, open_experiment
-from lifecycle.train.loggers.mlflow_run import MLFlowRun
+from lifecycle.tracking import PipelineRun, RecordedRun, Recorder, recording
 from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -89,10 +90,12 @@ def search(
         raise UsageError("a search needs a 'train' stage, and budget.metric to tell good from bad")
     progress = progress or terminal_progress()
     with workspace.locked():
-        experiment = open_experiment(connect(workspace), pipeline.project.name, workspace)
-        experiment.reap()
-        with experiment.run(f"{pipeline.project.name} search", {"lifecycle.search": "true"}) as parent:
-            work = _Search(pipeline, workspace, experiment, parent, progress)
+        name = pipeline.project.name
+        with (
+            recording(workspace, name, progress.note) as recorder,
+            recorder.run(f"{name} search", {"lifecycle.search": "true"}) as parent,
+        ):
+            work = _Search(pipeline, workspace, recorder, parent, progress)
             rest = [trial for trial in trials if trial != DENSE]
             found = mark_front([work.run(trial) for trial in (DENSE, *rest)], pipeline.budget.mode)
             parent.log_metrics({"trials": len(found), "refused": sum(bool(each.refused) for each in found)})
@@ -115,19 +118,22 @@ class _Search:
         self,
         pipeline: Pipeline,
         workspace: Workspace,
-        experiment: Experiment,
-        parent: MLFlowRun,
+        recorder: Recorder,
+        parent: RecordedRun,
         progress: Progress,
     ) -> None:
         self.pipeline = pipeline
         self.workspace = workspace
-        self.experiment = experiment
+        self.recorder = recorder
         self.parent = parent
         self.progress = progress
         self.metric = cast("str", pipeline.budget.metric)
         self.dense: dict[str, float] = {}
         self.data = data_maker(pipeline.project)
-        self.fingerprint = _fingerprint(self.data())
+        self.journal = Journal(workspace.journal)
+        self.fingerprint = find_fingerprint(
+            pipeline.project, self.journal, lambda: _fingerprint(self.data()), progress.note
+        )
         self.folder = workspace.path / "search"
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -142,13 +148,13 @@ class _Search:
             seed=self.pipeline.seed,
             progress=self.progress,
         )
-        tags = {PARENT: self.parent.run_id, "lifecycle.trial": trial.name}
-        with self.experiment.run(trial.name, tags) as child:
+        with self.recorder.run(trial.name, {"lifecycle.trial": trial.name}, self.parent) as child:
             outcomes = run_stages(
                 trial_stages(self.pipeline, trial),
                 context,
                 cache=self.workspace.cache,
-                log=PipelineRun(self.experiment, child),
+                log=PipelineRun(self.recorder, child),
+                journal=self.journal,
                 data_fingerprint=lambda: self.fingerprint,
             )
             found = self._measured(trial, {outcome.name: outcome.artifact for outcome in outcomes})

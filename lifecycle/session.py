@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lifecycle.core.canonical import JSON
 from lifecycle.core.progress import Progress, terminal_progress
 from lifecycle.core.secrets import mask, resolve
 from lifecycle.core.stage import Context, Project
+from lifecycle.pipeline.fingerprint import find_fingerprint
+from lifecycle.pipeline.journal import Journal
 from lifecycle.pipeline.runner import Outcome, check_order, run_stages
 from lifecycle.pipeline.spec import Pipeline
-from lifecycle.tracking import PipelineRun, connect, open_experiment
+from lifecycle.stages.facts import git_state
+from lifecycle.tracking import PipelineRun, RecordedRun, recording
+from lifecycle.tracking.machine import environment
 from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
     from lifecycle.train.data import DataModule
-    from lifecycle.train.loggers.mlflow_run import MLFlowRun
 
 
 def run_pipeline(
@@ -24,7 +28,8 @@ def run_pipeline(
     workspace: Workspace,
     progress: Progress | None = None,
     *,
-    finish: Callable[[list[Outcome], MLFlowRun], object] | None = None,
+    wait_s: float = 0.0,
+    finish: Callable[[list[Outcome], RecordedRun], object] | None = None,
 ) -> list[Outcome]:
     """Run every stage that has to be run, tracked in MLflow.
 
@@ -32,6 +37,7 @@ def run_pipeline(
         pipeline: What to run.
         workspace: Where its results are kept; held for as long as the run lasts.
         progress: Where to say how far it is; by default the terminal.
+        wait_s: For how long to wait for another run in this workspace to end.
         finish: Called with what became of the stages and the run, before that ends.
 
     Raises:
@@ -40,10 +46,9 @@ def run_pipeline(
     check_order(pipeline.stages)
     progress = progress or terminal_progress()
     make_data = data_maker(pipeline.project)
-    with workspace.locked():
-        experiment = open_experiment(connect(workspace), pipeline.project.name, workspace)
-        for _ in range(experiment.reap()):
-            progress.note("a run that was killed is marked so in MLflow")
+    name = pipeline.project.name
+    with workspace.locked(wait_s, progress.note), recording(workspace, name, progress.note) as recorder:
+        journal = Journal(workspace.journal)
         context = Context(
             project=pipeline.project,
             data=make_data,
@@ -51,25 +56,40 @@ def run_pipeline(
             seed=pipeline.seed,
             progress=progress,
         )
-        with experiment.run(pipeline.project.name, {}) as parent:
+        tags = git_tags(pipeline.project.root)
+        with recorder.run(name, tags) as parent:
+            parent.log_json("environment.json", environment())
             outcomes = run_stages(
                 pipeline.stages,
                 context,
                 cache=workspace.cache,
-                log=PipelineRun(experiment, parent),
-                data_fingerprint=lambda: _fingerprint(make_data),
+                log=PipelineRun(recorder, parent, tags),
+                journal=journal,
+                data_fingerprint=lambda: find_fingerprint(
+                    pipeline.project, journal, lambda: _fingerprint(make_data), progress.note
+                ),
             )
             if finish is not None:
                 finish(outcomes, parent)
             return outcomes
 
 
+def git_tags(root: Path) -> dict[str, str]:
+    """Where the project's code stands, under MLflow's name for it; nothing outside a repository."""
+    state = git_state(root)
+    if state["commit"] is None:
+        return {}
+    dirty = str(state["dirty"]).lower()
+    return {"mlflow.source.git.commit": str(state["commit"]), "lifecycle.git.dirty": dirty}
+
+
 def data_maker(project: Project) -> Callable[[], DataModule]:
     """What makes the project's DataModule, anew at each call."""
-    from lifecycle.core.errors import UsageError
-    from lifecycle.train.data import DataModule
 
     def make() -> DataModule:
+        from lifecycle.core.errors import UsageError
+        from lifecycle.train.data import DataModule
+
         cls = project.data.load(project.root)
         if not issubclass(cls, DataModule):
             wanted = f"class {cls.__name__}(lifecycle.DataModule)"

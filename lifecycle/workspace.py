@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import platform
 import shutil
+import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lifecycle.core.canonical import write_whole
 from lifecycle.core.errors import LifecycleError, UsageError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 FOLDER = ".lifecycle"
 
@@ -28,6 +35,11 @@ class Workspace:
     def cache(self) -> Path:
         """Finished artifacts by stage and key."""
         return self.path / "cache"
+
+    @property
+    def journal(self) -> Path:
+        """What ran before, on what it depended and how long it took."""
+        return self.path / "journal.jsonl"
 
     @property
     def served(self) -> Path:
@@ -55,17 +67,25 @@ class Workspace:
         path = self.path / "identity"
         if not path.is_file():
             self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(path, uuid.uuid4().hex.encode())
+            aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+            write_whole(aside, uuid.uuid4().hex.encode())
+            with suppress(FileExistsError):  # of several who make it at once, one does
+                path.hardlink_to(aside)
+            aside.unlink()
         return path.read_text()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait_s: float = 0.0, tell: Callable[[str], None] | None = None) -> Iterator[None]:
         """Hold the workspace for a run; the system lets go of the lock when the process dies.
+
+        Args:
+            wait_s: For how long to wait while another run holds it.
+            tell: Told who is waited for.
 
         Raises:
             LifecycleError: another run holds it; says which process and since when.
         """
-        from filelock import FileLock, Timeout
+        from filelock import FileLock
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -75,17 +95,20 @@ class Workspace:
                 hint="Choose a folder that can be written with --workspace PATH.",
             ) from None
         holder = self.path / "lock.json"
-        lock = FileLock(self.path / "lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise LifecycleError(
-                f"another run works in {self.path}{_holder(holder)}",
-                hint="Wait until it has ended, or stop it; its lock goes with it.",
-            ) from None
+        lock = FileLock(self.path / "lock")
+        if not _acquired(lock, 0.0):
+            message = f"another run works in {self.path}{_holder(holder)}"
+            if wait_s and tell is not None:
+                tell(f"{message}: waiting for it to end")
+            if not wait_s or not _acquired(lock, wait_s):
+                raise LifecycleError(
+                    f"another run works in {self.path}{_holder(holder)}",
+                    hint="Wait until it has ended (--wait does), or stop it; its lock goes with it.",
+                )
         try:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            write_whole(holder, json.dumps({"pid": os.getpid(), "since": now}).encode())
+            about = {"pid": os.getpid(), "since": now, "host": platform.node(), "command": _command()}
+            write_whole(holder, json.dumps(about).encode())
             self._sweep()
             yield
         finally:
@@ -93,9 +116,12 @@ class Workspace:
             lock.release()
 
     def _sweep(self) -> None:
-        """Remove drafts that a killed run left: nobody else can be writing them now."""
+        """Remove what a killed run left half written: nobody else can be writing it now."""
         for draft in self.cache.glob("*/.*.draft"):
             shutil.rmtree(draft, ignore_errors=True)
+        for pattern in (".lock.json.*", ".journal.jsonl.*", "tracking/*/.*"):
+            for aside in self.path.glob(pattern):
+                aside.unlink(missing_ok=True)
 
 
 def find_workspace(given: Path | None) -> Workspace:
@@ -120,9 +146,25 @@ def find_workspace(given: Path | None) -> Workspace:
     )
 
 
+def _acquired(lock: BaseFileLock, wait_s: float) -> bool:
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=-1 if math.isinf(wait_s) else wait_s, poll_interval=0.2)
+    except Timeout:
+        return False
+    return True
+
+
+def _command() -> str:
+    """What this process was started with, for whoever wonders what holds the workspace."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+
+
 def _holder(path: Path) -> str:
     try:
         content = json.loads(path.read_bytes())
-        return f": process {content['pid']}, since {content['since']}"
+        where = "" if content["host"] == platform.node() else f" on {content['host']}"
+        return f": process {content['pid']}{where}, since {content['since']} ({content['command']})"
     except (OSError, ValueError, KeyError):
         return ""

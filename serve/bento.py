@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 with warnings.catch_warnings():  # what BentoML's own imports deprecate is not ours to mend
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -83,15 +83,30 @@ class FrontedService(Service[Fronted]):  # type: ignore[misc]  # BentoML does no
         return Front(app, lifespan, super().to_asgi(is_main=is_main))
 
 
-def fronted_service(inner: type[Fronted], *, name: str) -> FrontedService:
-    """A service of one worker, to be assigned at module level and served by its import path.
+def replace_promptly(delay_s: float = 1.0) -> None:
+    """Have BentoML's process manager look for dead workers that often, and replace them.
+
+    BentoML has it look every 10 seconds, and does not offer to change that: with one worker nobody is
+    answered for so long. To be called in the process that is to run ``bentoml serve``, before it does.
+    """
+    from bentoml._internal.utils import circus
+
+    class PromptArbiter(circus.Arbiter):
+        def __init__(self, *args: Any, check_delay: float, **options: Any) -> None:
+            super().__init__(*args, check_delay=min(check_delay, delay_s), **options)
+
+    circus.Arbiter = PromptArbiter  # type: ignore[misc]
+
+
+def fronted_service(inner: type[Fronted], *, name: str, workers: int) -> FrontedService:
+    """A service of so many workers, to be assigned at module level and served by its import path.
 
     Metrics and tracing are BentoML's middleware: off, as nothing would ever reach them.
     """
     made: FrontedService = service(
         name=name,
         service_class=FrontedService,
-        workers=1,
+        workers=workers,
         metrics={"enabled": False},
         tracing={"excluded_urls": ".*"},
     )(inner)

@@ -6,6 +6,7 @@ a value that the type cannot hold is refused, and what is not finite leaves as `
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from itertools import chain
 from math import prod
@@ -33,11 +34,21 @@ DATATYPES: Mapping[str, str] = {
     "FP16": "float16",
     "FP32": "float32",
     "FP64": "float64",
+    "BYTES": "object",
 }
 _BY_DTYPE = {dtype: datatype for datatype, dtype in DATATYPES.items()}
+_BY_KIND = {np.dtype(dtype): datatype for datatype, dtype in DATATYPES.items()}
+_DTYPES = {dtype: np.dtype(dtype) for dtype in DATATYPES.values()}  # np.dtype(text) parses every time
+# The standard library's array refuses what is no number of its kind, or out of range, in one pass.
+_CODES: Mapping[str, str] = {
+    name: code
+    for code in "bBhHiIqQfd"
+    if (name := np.dtype(code).name) in _BY_DTYPE and np.dtype(code).itemsize == array(code).itemsize
+}
 _ALLOWED: Mapping[str, tuple[set[type], str]] = {
     "b": ({bool}, "true and false"),
     "f": ({int, float}, "numbers"),
+    "O": ({str}, "texts"),
 }
 
 
@@ -55,16 +66,19 @@ def datatype_of(dtype: str) -> str:
     return _BY_DTYPE[dtype]
 
 
+def datatype_of_array(values: Array) -> str:
+    """The protocol's word for the type of an array in this machine's byte order."""
+    return _BY_KIND[values.dtype]
+
+
 def check_datatype(got: Parsed, dtype: str, where: str) -> None:
     """Raise `UsageError` unless `got` is the protocol's word for `dtype`."""
     expected = datatype_of(dtype)
-    if got == "BYTES":
-        raise UsageError(f"{where}: datatype BYTES is not served; expected {expected}")
     if got != expected:
         raise UsageError(f"{where}: expected datatype {expected}, got {describe(got)}")
 
 
-def parse_json(body: bytes) -> Parsed:
+def parse_json(body: bytes | bytearray | memoryview) -> Parsed:
     """Read JSON as RFC 8259 has it: UTF-8, no NaN, no infinity, at most 1,024 levels.
 
     Raises:
@@ -79,10 +93,25 @@ def parse_json(body: bytes) -> Parsed:
 
 def render_json(content: object) -> bytes:
     """Write JSON; numpy arrays and scalars become lists and numbers, what is not finite ``null``."""
-    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY, default=_plain)
 
 
-def decode_values(values: Parsed, shape: tuple[int, ...], dtype: str, where: str) -> Array:
+def _plain(value: object) -> object:
+    """Arrays of texts, and those that are not laid out row by row."""
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype.kind == "O" else np.ascontiguousarray(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def may_hold_booleans(text: bytes | memoryview) -> bool:
+    """Whether ``true`` or ``false`` occurs in a JSON text; quick, as `decode_values` wants to know it."""
+    text = bytes(text)
+    return b"true" in text or b"false" in text
+
+
+def decode_values(
+    values: Parsed, shape: tuple[int, ...], dtype: str, where: str, *, booleans: bool = True
+) -> Array:
     """An array of the given shape and type from a flat list, or one nested as the shape says.
 
     Args:
@@ -90,11 +119,15 @@ def decode_values(values: Parsed, shape: tuple[int, ...], dtype: str, where: str
         shape: Size of every axis, none negative.
         dtype: numpy's name of one of `DATATYPES`.
         where: The field, as error messages name it.
+        booleans: Whether any of them may be true or false; without, most are checked as they are converted.
 
     Raises:
         UsageError: the count, the nesting, a type or a value is wrong; names the field and the first culprit.
     """
     flat = _flatten(values, shape, where)
+    code = None if booleans else _CODES.get(dtype)
+    if code is not None and (quick := _convert(flat, code, dtype)) is not None:
+        return quick.reshape(shape)
     _check_types(flat, dtype, where)
     return _to_array(flat, dtype, where).reshape(shape)
 
@@ -129,13 +162,22 @@ def describe(value: Parsed) -> str:
     return orjson.dumps(value).decode()
 
 
-def names_of(content: Mapping[str, Parsed]) -> str:
+def names_of(content: Mapping[str, object]) -> str:
     """The fields of an object in an error message, short however many.
 
     >>> names_of({"row": []}), names_of({})
     ("'row'", 'no fields')
     """
     return ", ".join(describe(name) for name in list(content)[:8]) or "no fields"
+
+
+def _convert(flat: list[Parsed], code: str, dtype: str) -> Array | None:
+    """An array of numbers that are all as they should be; None where one may not be."""
+    try:
+        numbers = np.frombuffer(array(code, cast("list[float]", flat)), _DTYPES[dtype])
+    except (TypeError, OverflowError, ValueError):
+        return None
+    return numbers if numbers.dtype.kind != "f" or np.isfinite(numbers).all() else None
 
 
 def _flatten(values: Parsed, shape: tuple[int, ...], where: str) -> list[Parsed]:
@@ -161,7 +203,7 @@ def _misfit(where: str, shape: tuple[int, ...], got: str) -> UsageError:
 
 
 def _check_types(flat: list[Parsed], dtype: str, where: str) -> None:
-    kind = np.dtype(dtype).kind
+    kind = _DTYPES[dtype].kind
     allowed, expected = _ALLOWED.get(kind, ({int}, "integers"))
     if set(map(type, flat)) <= allowed:  # the types alone, in C: this runs over every element
         return
@@ -172,17 +214,22 @@ def _check_types(flat: list[Parsed], dtype: str, where: str) -> None:
 
 
 def _to_array(flat: list[Parsed], dtype: str, where: str) -> Array:
-    kind = np.dtype(dtype).kind
+    kind = _DTYPES[dtype].kind
+    if kind == "O":
+        return np.array(flat, dtype=dtype)
     low: float
     high: float
+    numbers = cast("list[float]", flat)
     try:
+        if kind != "f":
+            return np.fromiter(numbers, _DTYPES[dtype], len(flat))
         with np.errstate(over="ignore"):
-            array: Array = np.array(flat, dtype=dtype)
+            converted: Array = np.fromiter(numbers, _DTYPES[dtype], len(flat))
     except OverflowError:
         low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     else:
-        if kind != "f" or np.isfinite(array).all():
-            return array
+        if np.isfinite(converted).all():
+            return converted
         low, high = float(np.finfo(dtype).min), float(np.finfo(dtype).max)
     outside = ((at, v) for at, v in enumerate(flat) if isinstance(v, int | float) and not low <= v <= high)
     at, culprit = next(outside)

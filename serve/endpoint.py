@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from lifecycle.core.artifact import open_artifact
+from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import Model, open_model
+from lifecycle.serve.batching import Batcher, Batching
+from lifecycle.serve.listener import Listener
+from lifecycle.serve.measured import measured_on
+from lifecycle.serve.oip import Decoder
+from lifecycle.serve.probe import probe
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Endpoint:
     """What answers, and what it calls itself.
 
@@ -21,13 +27,27 @@ class Endpoint:
         name: The model's name.
         version: The model's version under that name.
         digest: SHA-256 of the bundle, 64 hexadecimal digits.
-        model: Arrays in, arrays out; several threads may run it at once.
+        model: Arrays in, arrays out.
+        batcher: Where its requests wait; gone once it is retired.
+        measured: What is known of it beside: size, metrics, latency (`measured_on`).
     """
 
     name: str
     version: str
     digest: str
     model: Model
+    batcher: Batcher = field(repr=False)
+    measured: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What names it in every answer, as ASGI wants it."""
+        return ((b"x-model-version", self.version.encode()), (b"x-model-digest", self.digest.encode()))
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Reads requests of the Open Inference Protocol."""
+        return Decoder(self.signature)
 
     @property
     def signature(self) -> Signature:
@@ -35,35 +55,43 @@ class Endpoint:
         return self.model.signature
 
 
-def open_endpoint(bundle: Path, *, name: str, version: str, threads: int) -> Endpoint:
-    """Verify a bundle, open its ONNX file, and run it once.
+_DEFAULT = Batching()
+
+
+def open_endpoint(
+    bundle: Path,
+    *,
+    name: str,
+    version: str,
+    threads: int,
+    batching: Batching = _DEFAULT,
+    listener: Listener | None = None,
+) -> Endpoint:
+    """Verify a bundle, open its ONNX file, and run it.
 
     Args:
         bundle: Folder of the artifact.
         name: What to call the model.
         version: What to call this version of it.
         threads: How many threads one call may use.
+        batching: How its requests wait and are put together.
+        listener: Is told of every batch.
 
     Raises:
         ArtifactError: the bundle is damaged, or the model cannot be opened or run.
     """
     artifact = open_artifact(bundle, "bundle")
     model = open_model(artifact, "onnx", threads=threads)
-    _warm_up(model, bundle)
-    return Endpoint(name=name, version=version, digest=artifact.digest, model=model)
-
-
-def _warm_up(model: Model, bundle: Path) -> None:
-    """One sample through the network, so that the first client waits for no allocation.
-
-    Only where limits say which sizes make sense on dynamic axes beside the leading one.
-    """
-    signature = model.signature
-    inner = {axis for spec in signature.inputs for axis in spec.shape[1:] if isinstance(axis, str)}
-    if inner - set(signature.axes):
-        return
-    generator, sizes = np.random.default_rng(0), signature.sizes(1)
     try:
-        model.run({spec.name: spec.random(generator, **sizes) for spec in signature.inputs})
+        probed = probe(model)
     except LifecycleError as error:
         raise ArtifactError(f"{bundle}: the model cannot be run: {error.message}") from error
+    batcher = Batcher(model, batching, joinable=probed.joinable, cost=probed.cost, listener=listener)
+    return Endpoint(
+        name=name,
+        version=version,
+        digest=artifact.digest,
+        model=model,
+        batcher=batcher,
+        measured=measured_on(artifact),
+    )

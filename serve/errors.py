@@ -5,17 +5,21 @@
     UsageError              400 invalid_input       values, shapes, names (lifecycle.core.errors)
     RequestError            400 invalid_request
       x MalformedError      400 invalid_json
+      x UnauthorizedError   401 unauthorized        no API key, or a wrong one
       x UnknownError        404 not_found           no such model, version or route
       x SlowBodyError       408 request_timeout
       x BodyTooLargeError   413 body_too_large
       x MediaTypeError      415 unsupported_media_type
+      x ForbiddenHostError  421 misdirected_request  called by a name that is not this server's
       x ModelFailedError    422 model_failed        well-formed, but the network cannot compute it
       x OverloadedError     429 overloaded
+      x GoneError           499 client_gone         nobody is there to read it
       x NotReadyError       503 not_ready
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from lifecycle.core.errors import LifecycleError, UsageError
@@ -32,6 +36,13 @@ class MalformedError(RequestError):
     """The body is not JSON."""
 
     code = "invalid_json"
+
+
+class UnauthorizedError(RequestError):
+    """The request brings no API key, or one that is not known."""
+
+    http_status = 401
+    code = "unauthorized"
 
 
 class UnknownError(RequestError):
@@ -62,6 +73,13 @@ class MediaTypeError(RequestError):
     code = "unsupported_media_type"
 
 
+class ForbiddenHostError(RequestError):
+    """The ``Host`` header names another server (RFC 9110, 15.5.20)."""
+
+    http_status = 421
+    code = "misdirected_request"
+
+
 class ModelFailedError(RequestError):
     """Types and shapes are right, yet the network fails on these values: an index out of bounds, say."""
 
@@ -70,10 +88,26 @@ class ModelFailedError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """More requests wait than can be answered soon."""
+    """More requests wait than can be answered soon; nothing was computed, and it is safe to ask again.
+
+    Args:
+        message: What there is too much of.
+        retry_after_s: When to ask again, as far as can be told.
+    """
 
     http_status = 429
     code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = max(1, math.ceil(retry_after_s))
+
+
+class GoneError(RequestError):
+    """The client closed the connection while its request waited; only logs see this."""
+
+    http_status = 499
+    code = "client_gone"
 
 
 class NotReadyError(RequestError):

@@ -2,10 +2,13 @@
 
 ========================================  =======================================================
 ``GET /livez /readyz``                    probes
-``POST /predict``                         rows of numbers in, labels and probabilities out
+``GET /metrics``                          what was counted, for Prometheus
+``GET /``, ``/docs``, ``/docs.json``      pages to try the model and to read how it is asked
+``POST /predict``                         rows, an array or images in, labels and probabilities out
 ``GET /v2``, ``/v2/health/live|ready``    Open Inference Protocol: server
 ``GET /v2/models/NAME[/versions/V]``      the same: model, with ``/ready`` below each
-``POST …/infer``                          the same: inference
+``POST …/infer``                          the same: inference (`lifecycle.serve.inference`)
+``GET …/stats``, ``/v2/models/stats``     the same: statistics, of all workers together
 ========================================  =======================================================
 
 Every answer carries ``X-Request-ID``, and ``X-Model-Version`` and ``X-Model-Digest`` of the model behind it.
@@ -14,7 +17,6 @@ Every answer carries ``X-Request-ID``, and ``X-Model-Version`` and ``X-Model-Dig
 from __future__ import annotations
 
 import importlib.metadata
-import time
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -24,15 +26,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lifecycle.core.errors import LifecycleError
-from lifecycle.serve import oip, rows
-from lifecycle.serve.codec import Parsed, parse_json, render_json
+from lifecycle.serve import oip
+from lifecycle.serve.answers import INTERNAL, error_content, model_headers, refusal
+from lifecycle.serve.body import Bodies, BodyLimits
+from lifecycle.serve.codec import render_json
+from lifecycle.serve.compression import Compressed
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.errors import OverloadedError, code_of
-from lifecycle.serve.guard import RequestId, read_json_body
+from lifecycle.serve.errors import NotReadyError, UnknownError
+from lifecycle.serve.guard import RequestId
+from lifecycle.serve.inference import Front, Inference
+from lifecycle.serve.leaving import Leaving
+from lifecycle.serve.predictions import Predictions
+from lifecycle.serve.pressure import Pressure
+from lifecycle.serve.reckoning import Reckoning
+from lifecycle.serve.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp
 
@@ -44,18 +55,41 @@ class Routes:
 
     Args:
         plane: Answers what was read.
-        body_limit_bytes: Longest body that is read.
-        timeout_s: Seconds that a client may take to send it.
+        limits: Of bodies.
+        reckoning: Adds up the workers' statistics; by default of this one alone.
+        about: What else is known of a model, by its name; None where that is nothing.
+        leaving: Whether this worker was told to end.
+        metrics: Writes the page of metrics as an ``Accept`` header asks for it; and its media type.
     """
 
-    def __init__(self, plane: DataPlane, *, body_limit_bytes: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        limits: BodyLimits,
+        reckoning: Reckoning | None = None,
+        *,
+        about: Callable[[str], Mapping[str, object] | None] = lambda name: None,
+        leaving: Leaving | None = None,
+        metrics: Callable[[str], tuple[bytes, str]] | None = None,
+    ) -> None:
         self._plane = plane
-        self._body_limit_bytes = body_limit_bytes
-        self._timeout_s = timeout_s
+        self._bodies = Bodies(limits)
+        self._pressure = Pressure()
+        self._reckoning = reckoning or Reckoning(plane)
+        self._inference = Inference(plane, self._bodies, self._pressure)
+        self._about = about
+        self._leaving = leaving or Leaving()
+        self._metrics = metrics
         self._version = _server_version()
+        self._people = Predictions(plane, self._bodies, self._pressure)
+        self._site = Site(plane, version=self._version)
 
-    def app(self) -> ASGIApp:
-        """The ASGI application; it answers everything of type ``http``."""
+    def app(self, guard: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> ASGIApp:
+        """The ASGI application; it answers everything of type ``http``.
+
+        Args:
+            guard: Put before it; what it refuses it answers itself.
+        """
         handlers = {
             LifecycleError: self._refused,
             HTTPException: self._no_route,
@@ -63,81 +97,87 @@ class Routes:
             Exception: self._failed,
         }
         # An exception handler is typed as taking any Exception, and these take the one they stand for.
-        app = Starlette(routes=self._table(), exception_handlers=handlers)  # type: ignore[arg-type]
+        app = Starlette(routes=self.table(), exception_handlers=handlers)  # type: ignore[arg-type]
         app.router.redirect_slashes = False
-        return RequestId(app)
+        return guard(Front(self._inference, RequestId(Compressed(app))))
 
-    def _table(self) -> list[Route]:
+    def table(self) -> list[Route]:
+        """Paths, methods and who answers."""
         model = "/v2/models/{name}"
         version = model + "/versions/{version}"
         return [
             Route("/livez", self.live),
             Route("/readyz", self.ready),
+            *self._site.table(),
+            Route("/metrics", self.metrics),
             Route("/predict", self.predict, methods=["POST"]),
             Route("/v2", self.server),
             Route("/v2/", self.server),
             Route("/v2/health/live", self.live),
             Route("/v2/health/ready", self.ready),
+            Route("/v2/models/stats", self.all_statistics),
             *(Route(path, self.model) for path in (model, version)),
             *(Route(path + "/ready", self.model_ready) for path in (model, version)),
-            *(Route(path + "/infer", self.infer, methods=["POST"]) for path in (model, version)),
+            *(Route(path + "/stats", self.statistics) for path in (model, version)),
+            *(Route(path + "/infer", self._inference, methods=["POST"]) for path in (model, version)),
         ]
 
     async def live(self, request: Request) -> Response:
         """The process answers."""
-        return self._answer({"live": True}, self._plane.current)
+        return self._answer({"live": True}, self._plane.only)
 
     async def ready(self, request: Request) -> Response:
         """A model is open."""
-        return self._answer({"ready": True}, self._plane.find())
+        if self._leaving.begun:
+            raise NotReadyError("this server is about to end")
+        if not self._plane.models:
+            raise NotReadyError("no model is open yet")
+        return self._answer({"ready": True}, self._plane.only)
 
     async def server(self, request: Request) -> Response:
         """What this server is."""
-        return self._answer(oip.server_metadata(self._version), self._plane.current)
+        return self._answer(oip.server_metadata(self._version), self._plane.only)
 
     async def model(self, request: Request) -> Response:
         """What the model takes and gives."""
         endpoint = self._find(request)
-        return self._answer(oip.model_metadata(endpoint), endpoint)
+        content = oip.model_metadata(endpoint)
+        following = self._about(endpoint.name)
+        return self._answer(content | ({"following": following} if following else {}), endpoint)
 
     async def model_ready(self, request: Request) -> Response:
         """This model, and this version where one is named, is open."""
         endpoint = self._find(request)
         return self._answer({"name": endpoint.name, "ready": True}, endpoint)
 
-    async def infer(self, request: Request) -> Response:
-        """Inference by the protocol."""
+    async def statistics(self, request: Request) -> Response:
+        """What this version of the model did so far."""
         endpoint = self._find(request)
-        asked = oip.decode_request(await self._json(request), endpoint.signature)
-        arrays = await self._plane.run(endpoint, asked.arrays)
-        return self._answer(oip.encode_answer(endpoint, asked, arrays), endpoint)
+        return self._answer({"model_stats": [self._reckoning.statistics(endpoint)]}, endpoint)
+
+    async def all_statistics(self, request: Request) -> Response:
+        """The same of every model."""
+        found = [self._reckoning.statistics(endpoint) for endpoint in self._plane.models.values()]
+        return self._answer({"model_stats": found}, self._plane.only)
 
     async def predict(self, request: Request) -> Response:
         """Inference for people."""
-        endpoint = self._plane.find()
-        content = await self._json(request)
-        started = time.perf_counter()
-        arrays = rows.decode_rows(content, endpoint.signature)
-        outputs = await self._plane.run(endpoint, arrays)
-        answer = {
-            "predictions": rows.predictions(outputs, endpoint.signature),
-            "model_name": endpoint.name,
-            "model_version": endpoint.version,
-            "digest": endpoint.digest,
-            "latency_ms": round((time.perf_counter() - started) * 1000, 3),
-        }
-        return self._answer(answer, endpoint)
+        content, endpoint = await self._people.answer(request)
+        return self._answer(content, endpoint)
+
+    async def metrics(self, request: Request) -> Response:
+        """What was counted, for Prometheus."""
+        if self._metrics is None:
+            raise UnknownError("nothing is counted here")
+        page, media_type = self._metrics(request.headers.get("accept", ""))
+        return Response(page, headers={"Content-Type": media_type})
 
     def _find(self, request: Request) -> Endpoint:
         return self._plane.find(request.path_params["name"], request.path_params.get("version"))
 
-    async def _json(self, request: Request) -> Parsed:
-        body = await read_json_body(request, limit_bytes=self._body_limit_bytes, timeout_s=self._timeout_s)
-        return parse_json(body)
-
     async def _refused(self, request: Request, error: LifecycleError) -> Response:
-        headers = {"Retry-After": "1"} if isinstance(error, OverloadedError) else {}
-        return self._error(request, error.http_status, code_of(error), str(error), headers)
+        status, headers, content = refusal(request.scope, error)
+        return self._answer(content, self._plane.only, status, headers)
 
     async def _no_route(self, request: Request, error: HTTPException) -> Response:
         path = request.url.path[:200]
@@ -145,19 +185,18 @@ class Routes:
             allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
             text = f"{request.method} {path} is not served; allowed: {allowed}"
             return self._error(request, 405, "method_not_allowed", text, {"Allow": allowed})
-        text = f"no route {path}; try /v2, /v2/models/NAME, /predict, /livez or /readyz"
+        text = f"no route {path}; try /docs, /v2, /v2/models/NAME, /predict, /livez or /readyz"
         return self._error(request, error.status_code, "not_found", text, error.headers or {})
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         """A bug of ours; the text stays in the log, found by the request's id."""
-        text = "internal error; the server's log has it under this request_id"
-        return self._error(request, 500, "internal", text, {})
+        return self._error(request, 500, "internal", INTERNAL, {})
 
     def _error(
         self, request: Request, status: int, code: str, text: str, headers: Mapping[str, str]
     ) -> Response:
-        content = {"error": text, "code": code, "request_id": request.state.request_id}
-        return self._answer(content, self._plane.current, status, headers)
+        content = error_content(request.scope, code, text)
+        return self._answer(content, self._plane.only, status, headers)
 
     def _answer(
         self,
@@ -166,9 +205,7 @@ class Routes:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        given = dict(headers or {})
-        if endpoint is not None:
-            given |= {"X-Model-Version": endpoint.version, "X-Model-Digest": endpoint.digest}
+        given = {**(headers or {}), **model_headers(endpoint)}
         return Response(render_json(content), status, given, media_type="application/json")
 
 

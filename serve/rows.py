@@ -25,7 +25,7 @@ def decode_rows(content: Parsed, signature: Signature) -> dict[str, Array]:
     Raises:
         UsageError: the model has no such input, or a row is wrong; names the row and what it should be.
     """
-    spec = _single_input(signature)
+    spec = single_input(signature)
     rows = _rows(content, spec)
     arrays = [_decode_row(row, spec, f"rows[{at}]") for at, row in enumerate(rows)]
     for at, array in enumerate(arrays):
@@ -63,8 +63,21 @@ def _labelled(row: Array, labels: tuple[str, ...]) -> dict[str, object]:
     }
 
 
-def _single_input(signature: Signature) -> TensorSpec:
-    """The one input; every tensor must share its first axis, or outputs could not be told apart by row."""
+def takes_rows(signature: Signature) -> bool:
+    """Whether rows can carry what the model takes and gives."""
+    try:
+        single_input(signature)
+    except UsageError:
+        return False
+    return True
+
+
+def single_input(signature: Signature) -> TensorSpec:
+    """The one input; every tensor must share its first axis, or outputs could not be told apart by row.
+
+    Raises:
+        UsageError: the model is another kind; rows cannot carry what it takes or gives.
+    """
     spec = signature.inputs[0]
     batch = spec.shape[:1]
     if len(signature.inputs) > 1 or not batch:

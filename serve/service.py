@@ -2,66 +2,39 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from lifecycle.core.cores import available_cores
 from lifecycle.serve.bento import fronted_service
-from lifecycle.serve.dataplane import DataPlane
-from lifecycle.serve.endpoint import open_endpoint
-from lifecycle.serve.routes import Routes
-from lifecycle.serve.settings import Settings
-from lifecycle.serve.worker import configure_logging, report_failure, watch_supervisor
+from lifecycle.serve.server import Worker
+from lifecycle.serve.settings import VARIABLE, Settings
+from lifecycle.serve.share import share_cores
+from lifecycle.serve.worker import configure_logging, home, report_failure
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-log = logging.getLogger("lifecycle.serve")
-
 
 class LifecycleService:
-    """One registered model behind the Open Inference Protocol."""
+    """Registered models behind the Open Inference Protocol."""
 
     @staticmethod
     def front() -> tuple[ASGIApp, Callable[[], AbstractAsyncContextManager[None]]]:
         """The application, made of the settings in the environment."""
         configure_logging()
-        settings = Settings.from_environment()
-        threads = settings.threads or available_cores()
-        plane = DataPlane(threads=threads)
-        routes = Routes(plane, body_limit_bytes=settings.body_limit_bytes, timeout_s=settings.timeout_s)
-        return routes.app(), lambda: serving(plane, settings, threads)
+        try:
+            worker = Worker(Settings.from_environment(), home())
+        except Exception as error:
+            report_failure(error)
+            raise
+        return worker.app(), worker.serving
 
 
-@asynccontextmanager
-async def serving(plane: DataPlane, settings: Settings, threads: int) -> AsyncIterator[None]:
-    """Open the model and say so; while this is entered the plane answers.
-
-    Raises:
-        LifecycleError: the bundle cannot be served. It is logged, and the supervisor told to give up.
-    """
-    try:
-        endpoint = open_endpoint(
-            settings.bundle, name=settings.name, version=settings.version, threads=threads
-        )
-    except Exception as error:
-        report_failure(error)
-        raise
-    plane.current = endpoint
-    log.info(
-        "serving %s version %s at %s (digest %s, ONNX Runtime threads: %d)",
-        endpoint.name,
-        endpoint.version,
-        settings.url,
-        endpoint.digest[:12],
-        threads,
-    )
-    async with watch_supervisor():
-        yield
-    plane.close()
-    log.info("stopped serving %s version %s", endpoint.name, endpoint.version)
+def _workers() -> int:
+    """BentoML reads their number off the service, which is made when this module is imported."""
+    return share_cores(Settings.from_environment()).workers if VARIABLE in os.environ else 1
 
 
-service = fronted_service(LifecycleService, name="lifecycle")
+service = fronted_service(LifecycleService, name="lifecycle", workers=_workers())

@@ -12,10 +12,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 
+from lifecycle.serve.bento import replace_promptly
+from lifecycle.serve.keeper import Keeper
 from lifecycle.serve.settings import Settings
-from lifecycle.serve.worker import GIVE_UP, SUPERVISOR
+from lifecycle.serve.worker import GIVE_UP, HOME, SUPERVISOR
 
 SERVICE = "lifecycle.serve.service:service"
 GRACE_S = 30
@@ -39,7 +42,8 @@ def main() -> int:
         prepare_environment(os.environ, home)
         tempfile.tempdir = home
         os.dup2(2, 1)  # a server has no data for stdout; whatever BentoML prints is a log
-        code = _run_bentoml(settings, home)
+        with _following(settings):
+            code = _run_bentoml(settings, home)
     return 1 if failed else code
 
 
@@ -57,6 +61,8 @@ def prepare_environment(environment: MutableMapping[str, str], home: str) -> Non
     environment["TMPDIR"] = home  # sockets and metrics that BentoML would leave in /tmp
     environment["PYTHONSAFEPATH"] = "1"  # a user's logging.py in the current folder is not ours
     environment[SUPERVISOR] = str(os.getpid())
+    environment[HOME] = home
+    environment.pop("BENTOML_CONTAINERIZED", None)  # there BentoML would replace no worker that died
 
 
 def _run_bentoml(settings: Settings, home: str) -> int:
@@ -66,11 +72,19 @@ def _run_bentoml(settings: Settings, home: str) -> int:
     sys.argv += ["--timeout-graceful-shutdown", str(GRACE_S)]
     # Its own lines say less than ours; BENTOML_VERBOSITY=1 shows them, for debugging.
     sys.argv += [] if "BENTOML_VERBOSITY" in os.environ else ["--quiet"]
+    replace_promptly()
     try:
         runpy.run_module("bentoml", run_name="__main__", alter_sys=True)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     return 0
+
+
+def _following(settings: Settings) -> AbstractContextManager[object]:
+    """The process that asks the registry, where there is something to ask."""
+    if all(model.follow is None for model in settings.models):
+        return nullcontext()
+    return Keeper([sys.executable, "-P", "-m", "lifecycle.serve.follower"])
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 from lifecycle.core.errors import LifecycleError
 
 SUPERVISOR = "LIFECYCLE_SERVE_SUPERVISOR"
+HOME = "LIFECYCLE_SERVE_HOME"
+"""The environment variable that names the server's own folder, where alone its processes write."""
+
 GIVE_UP = signal.SIGUSR1
 _PERIOD_S = 1.0
 
@@ -27,6 +30,8 @@ def configure_logging() -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    access = logging.getLogger("uvicorn.access")  # uvicorn would put together a line that BentoML drops
+    access.handlers, access.propagate = [], False
 
 
 def report_failure(error: Exception) -> None:
@@ -39,15 +44,20 @@ def report_failure(error: Exception) -> None:
 
 
 @asynccontextmanager
-async def watch_supervisor() -> AsyncIterator[None]:
-    """End this process when the supervisor was killed: nobody else would, and the port would stay taken."""
-    task = asyncio.create_task(_follow(_supervisor()))
+async def running(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Do something beside, until the context is left."""
+    tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def watch_supervisor() -> AbstractAsyncContextManager[None]:
+    """End this process when the supervisor was killed: nobody else would, and the port would stay taken."""
+    return running(_follow(_supervisor()))
 
 
 async def _follow(supervisor: int | None) -> None:
@@ -57,6 +67,11 @@ async def _follow(supervisor: int | None) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         await asyncio.sleep(_PERIOD_S)
+
+
+def home() -> Path:
+    """The server's own folder."""
+    return Path(os.environ[HOME])
 
 
 def _supervisor() -> int | None:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,10 +64,16 @@ def postgres() -> Iterator[str]:
 
 
 @contextmanager
-def mlflow_server(store: str, folder: Path) -> Iterator[str]:
-    """The address of a tracking server with its registry in a database, and its files in a folder."""
-    port = free_port()
-    words = ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
+def mlflow_server(
+    store: str, folder: Path, *, port: int | None = None, auth: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """The address of a tracking server with its registry in a database, and its files in a folder.
+
+    With `auth`, environment variables of its own, it asks who you are.
+    """
+    port = port or free_port()
+    words = ["--app-name", "basic-auth"] if auth else []
+    words += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
     words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
@@ -76,7 +82,7 @@ def mlflow_server(store: str, folder: Path) -> Iterator[str]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(auth or {})},
         )
     try:
         url = f"http://127.0.0.1:{port}"

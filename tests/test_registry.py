@@ -51,6 +51,15 @@ def test_the_same_content_is_registered_once(client: MlflowClient, tmp_path: Pat
     assert registered(client, tmp_path / "d", label="zero").number == 3
 
 
+def test_what_the_registry_says_of_a_version_comes_with_it(client: MlflowClient, tmp_path: Path) -> None:
+    version = registered(client, tmp_path / "a")
+    bundle, _ = fetch(client, version, tmp_path / "served")
+    assert (bundle.path.parent / "card.md").read_text() == ""
+    client.update_model_version("digits", "1", description="# Digits\n")
+    bundle, _ = fetch(client, find_version(client, "models:/digits/1"), tmp_path / "served")
+    assert (bundle.path.parent / "card.md").read_text() == "# Digits\n"
+
+
 def test_the_bundle_comes_back_byte_for_byte(client: MlflowClient, tmp_path: Path) -> None:
     version = registered(client, tmp_path / "a")
     bundle, evaluation = fetch(client, version, tmp_path / "served")

@@ -73,8 +73,12 @@ def test_a_run_is_a_parent_with_a_child_for_each_stage(workspace: Workspace, tmp
             "lifecycle.digest": outcome.artifact.digest,
             "lifecycle.parent_digest": outcome.artifact.parent or "",
             "lifecycle.cached": "false",
+            "lifecycle.data": "data-1",
+            "lifecycle.versions": run.data.tags["lifecycle.versions"],
             "lifecycle.workspace": workspace.identity,
+            "lifecycle.record": run.data.tags["lifecycle.record"],
         }
+        assert run.data.metrics["system/process_memory_usage_megabytes"] > 1
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert run.data.params["text"] == outcome.artifact.file("text").read_text().partition(" ")[0]
         assert run.data.metrics["acc"] == 0.5

@@ -49,7 +49,33 @@ def test_a_second_run_is_refused_with_the_process_that_holds_it(workspace: Works
             raise AssertionError("two runs hold one workspace")
         message = rf"^another run works in .*/.lifecycle: process {holder.pid}, since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"
         assert caught.match(message.removesuffix("$"))
-        assert caught.value.hint == "Wait until it has ended, or stop it; its lock goes with it."
+        assert (
+            caught.value.hint == "Wait until it has ended (--wait does), or stop it; its lock goes with it."
+        )
+
+
+def test_a_run_waits_for_another_when_asked_to(workspace: Workspace) -> None:
+    told: list[str] = []
+    with held_by_another(workspace) as holder:
+
+        def tell(text: str) -> None:
+            told.append(text)
+            holder.kill()
+
+        with workspace.locked(60, tell):
+            assert str(os.getpid()) in (workspace.path / "lock.json").read_text()
+    assert len(told) == 1
+    assert told[0].startswith(f"another run works in {workspace.path}: process {holder.pid}, since 20")
+    assert told[0].endswith(": waiting for it to end")
+
+
+def test_a_wait_comes_to_an_end(workspace: Workspace) -> None:
+    with (
+        held_by_another(workspace) as holder,
+        pytest.raises(LifecycleError, match=f"process {holder.pid}"),
+        workspace.locked(0.1, print),
+    ):
+        raise AssertionError("two runs hold one workspace")
 
 
 def test_being_refused_does_not_free_what_another_holds(workspace: Workspace) -> None:
@@ -81,8 +107,16 @@ def test_whoever_holds_the_workspace_sweeps_drafts_and_nothing_else(workspace: W
     for name in (".key.4711.draft", ".key.work", "key"):
         (folder / name).mkdir(parents=True)
         (folder / name / "file").write_text("x")
+    asides = [
+        workspace.path / ".journal.jsonl.4711",
+        workspace.path / "tracking" / "embedded" / ".a.mark.4711",
+    ]
+    for aside in asides:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text("half")
     with workspace.locked():
         assert sorted(path.name for path in folder.iterdir()) == [".key.work", "key"]
+        assert not [aside for aside in asides if aside.exists()]
 
 
 def test_a_workspace_keeps_its_identity(workspace: Workspace, tmp_path: Path) -> None:

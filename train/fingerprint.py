@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifecycle.core.errors import UsageError
+from lifecycle.core.errors import NoFingerprintError
 from lifecycle.train.feed import evaluation_feeds
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def fingerprint(data: DataModule) -> str:
     """What the data module declares, or SHA-256 over every batch that its loaders give under a fixed seed.
 
     Raises:
-        UsageError: a batch holds something whose content cannot be read.
+        NoFingerprintError: a batch holds something whose content cannot be read.
     """
     from lifecycle.train.data import has_loader
 
@@ -60,7 +60,7 @@ def _content(item: object) -> Iterator[bytes]:
     elif item is None or isinstance(item, str | bytes | int | float | np.generic):
         yield repr(item).encode()
     else:
-        raise UsageError(
+        raise NoFingerprintError(
             f"a {type(item).__name__} in a batch has no content to tell data apart by: "
             "define fingerprint(self) -> str in the DataModule"
         )

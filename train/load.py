@@ -62,7 +62,7 @@ def _used(free: int, total: int) -> float:
 
 def _by_psutil() -> Percentages:
     try:
-        import psutil  # type: ignore[import-untyped]
+        import psutil
     except ImportError as error:
         raise UsageError(
             "how busy this machine is cannot be read without psutil", hint="pip install psutil"

@@ -39,7 +39,7 @@ def main() -> None:
     here, commands = os.path.relpath(WORKSPACE), os.path.relpath(LIFECYCLE.parent)
     print(
         f"""Next:
-  {commands}/lifecycle serve models:/digits@champion --workspace {here}
+  {commands}/lifecycle serve models:/digits@champion --workspace {here}   # draw digits at http://localhost:3000
   curl -s localhost:3000/v2/models/digits
   {commands}/lifecycle run {os.path.relpath(HERE)}/pipeline.yaml prune.macs=0.1   # from the cache on
   {commands}/mlflow ui --backend-store-uri sqlite:///{here}/mlflow.db"""

@@ -15,6 +15,7 @@ code  meaning
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import traceback
@@ -31,6 +32,7 @@ from lifecycle.core.errors import LifecycleError, suggest
 VERBS = {
     "init": "A new project that runs as it is.",
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
+    "plan": "Show what a run would do, why, and how long it may take.",
     "prune": "Train and prune, as a pipeline file says.",
     "compress": "Train, prune and quantize; or search over ways to.",
     "sensitivity": "Show which layers hurt when they alone are pruned or quantized.",
@@ -47,8 +49,12 @@ VERBS = {
     "ui": "MLflow's pages of a workspace.",
     "gc": "Remove what nothing refers to; what a version needs stays.",
     "serve": "Answer inference requests over HTTP with a registered version.",
-    "predict": "Send rows of a JSON or .npy file to a running endpoint.",
+    "predict": "Send rows, an array or images to a running endpoint.",
+    "package": "Write a Bento and a Containerfile that serve a model.",
 }
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Verbs(click.Group):
@@ -122,6 +128,8 @@ def _show(error: Exception, *, verbose: bool) -> None:
         print_note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, LifecycleError):
         print_error(str(error))
+    elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+        print_error(f"{error}\nMake room: the same command goes on from here.")
     else:
         hint = "" if verbose else "\nRun it again with `lifecycle -v …` for the traceback."
         print_error(f"{type(error).__name__}: {error}{hint}")

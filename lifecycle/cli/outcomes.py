@@ -42,8 +42,16 @@ def up_to(pipeline: Pipeline, stage: str) -> Pipeline:
     return replace(pipeline, stages={name: pipeline.stages[name] for name in kept})
 
 
-def run_reported(pipeline: Pipeline, workspace: Workspace) -> tuple[list[Outcome], str]:
-    """Run a pipeline; what became of each stage, and where the page is that tells of it."""
+def run_reported(
+    pipeline: Pipeline, workspace: Workspace, *, wait_s: float = 0.0
+) -> tuple[list[Outcome], str]:
+    """Run a pipeline; what became of each stage, and where the page is that tells of it.
+
+    Args:
+        pipeline: What to run.
+        workspace: Where.
+        wait_s: For how long to wait for another run there to end.
+    """
     from lifecycle.report.run import report_run
     from lifecycle.session import run_pipeline
 
@@ -51,6 +59,7 @@ def run_reported(pipeline: Pipeline, workspace: Workspace) -> tuple[list[Outcome
     outcomes = run_pipeline(
         pipeline,
         workspace,
+        wait_s=wait_s,
         finish=lambda outcomes, run: pages.append(report_run(pipeline, workspace, outcomes, run)),
     )
     return outcomes, os.path.relpath(pages[0])

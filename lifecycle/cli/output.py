@@ -35,11 +35,15 @@ def print_error(text: str) -> None:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, prose: bool = False
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    text: Sequence[str] = (),
 ) -> None:
     """A table; the first column is text, the others are aligned to the right.
 
-    With `prose` the others hold text too, which is folded where the table would be too wide.
+    Columns named in `text` are text too, which is folded where the table would be too wide.
     """
     from rich.box import SIMPLE
     from rich.console import Console
@@ -47,8 +51,9 @@ def print_table(
 
     table = Table(title=title, title_justify="left", box=SIMPLE, title_style="bold")
     for index, column in enumerate(columns):
-        justify: JustifyMethod = "left" if prose or index == 0 else "right"
-        table.add_column(column, justify=justify, no_wrap=not prose or index == 0, overflow="fold")
+        left = index == 0 or column in text
+        justify: JustifyMethod = "left" if left else "right"
+        table.add_column(column, justify=justify, no_wrap=column not in text, overflow="fold")
     for row in rows:
         table.add_row(*map(mask, row))
     console = Console()

@@ -104,7 +104,7 @@ def show(promotion: Promotion) -> None:
     """Every gate, as a table."""
     rows = [["ok" if row.holds else "REFUSED", row.term, row.measured, row.limit] for row in promotion.rows]
     title = f"{promotion.candidate.name} version {promotion.candidate.number}"
-    print_table(title, ("", "gate", "measured", "allowed"), rows, prose=True)
+    print_table(title, ("", "gate", "measured", "allowed"), rows, text=("gate", "measured", "allowed"))
 
 
 def report(promotion: Promotion, entry: Entry | None) -> JSON:

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import click
 
-from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import run_reported
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 
 
-@click.command()
+@click.command(cls=Waiting)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option
+@wait_option
 @json_option
-def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json: bool) -> None:
+def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, wait: float, as_json: bool) -> None:
     """Run the pipeline in FILE; stages whose result is there already are not run again.
 
     KEY=VALUE sets an option for this run, as in: train.trainer.max_epochs=3
@@ -39,7 +40,7 @@ def run(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json:
 
     pipeline = read_pipeline(file, os.environ, overrides)
     place = Workspace((workspace or file.parent / FOLDER).resolve())
-    outcomes, page = run_reported(pipeline, place)
+    outcomes, page = run_reported(pipeline, place, wait_s=wait)
     if as_json:
         print_note(f"Report: {page}")
         print_json([outcome_json(outcome) for outcome in outcomes])

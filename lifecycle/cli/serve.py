@@ -2,51 +2,92 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import click
 
 from lifecycle.cli.options import workspace_option
 from lifecycle.cli.output import print_note
-from lifecycle.core.errors import UsageError
+from lifecycle.cli.served import find_model
 
 
 @click.command()
-@click.argument("model", metavar="MODEL")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every network."
 )
 @click.option("--port", default=3000, show_default=True, help="Port to listen on; 0 for any free one.")
+@click.option("--workers", type=int, help="Processes; by default one to four cores that may be used.")
 @click.option(
-    "--threads", type=int, help="ONNX Runtime threads; by default the cores that the process may use."
+    "--threads", type=int, help="ONNX Runtime threads of each worker; by default its share of the cores."
 )
+@click.option("--batch-size", default=32, show_default=True, help="Samples computed together at most.")
+@click.option(
+    "--batch-deadline-ms",
+    default=2.0,
+    show_default=True,
+    help="How long a request may wait for company while the model is in demand.",
+)
+@click.option("--queue-limit", default=256, show_default=True, help="Requests of a model that may wait.")
+@click.option(
+    "--deadline-ms",
+    default=1000.0,
+    show_default=True,
+    help="A request that would wait longer is refused at once.",
+)
+@click.option(
+    "--follow/--no-follow",
+    default=True,
+    show_default=True,
+    help="Serve another version as soon as an ALIAS moves to it, if it is found good; or stay.",
+)
+@click.option("--poll-s", default=5.0, show_default=True, help="Seconds between two looks at an ALIAS.")
+@click.option(
+    "--api-keys",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Answer only who sends one of these keys, a line each; also from LIFECYCLE_API_KEYS.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Host name that requests may call; by default those of this machine, or any beyond loopback.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin whose pages may ask from a browser; none by default.",
+)
+@click.option(
+    "--drain-s",
+    default=1.0,
+    show_default=True,
+    help="Seconds after SIGTERM in which requests are taken while readiness says no.",
+)
+@click.option(
+    "--access-log/--no-access-log", default=False, show_default=True, help="A line of JSON for each request."
+)
+@click.option("--tracing/--no-tracing", default=False, show_default=True, help="Spans for OpenTelemetry.")
 @workspace_option
-def serve(model: str, host: str, port: int, threads: int | None, workspace: Path | None) -> None:
-    """Serve MODEL: models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a bundle.
+def serve(models: tuple[str, ...], workspace: Path | None, follow: bool, **options: Any) -> None:
+    """Serve each MODEL: models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a bundle.
 
     SIGTERM and Ctrl-C finish the requests at work and stop.
     """
+    from lifecycle.serve.keys import read_keys
     from lifecycle.serve.process import run_server
     from lifecycle.serve.settings import Settings
 
-    bundle, name, version = _resolve(model, workspace)
-    run_server(Settings(bundle=bundle, name=name, version=version, host=host, port=port, threads=threads))
-
-
-def _resolve(model: str, workspace: Path | None) -> tuple[Path, str, str]:
-    """Folder, name and version of what is to be served; verified."""
-    from lifecycle.core.artifact import open_artifact
-
-    if not model.startswith("models:/"):
-        if not Path(model).is_dir():
-            raise UsageError(f"'{model}' is neither models:/NAME@ALIAS, models:/NAME/VERSION nor a folder")
-        bundle = open_artifact(Path(model), "bundle")
-        return bundle.path, Path(model).resolve().parent.name, bundle.digest[:12]
-    from lifecycle.registry import fetch, find_version
-    from lifecycle.tracking import find_registry
-
-    client, served = find_registry(workspace)
-    version = find_version(client, model)
-    print_note(f"{model} is version {version.number}, digest {version.digest[:12]}")
-    bundle, _ = fetch(client, version, served)
-    return bundle.path, version.name, str(version.number)
+    served = tuple(find_model(model, workspace, follow=follow) for model in models)
+    settings = Settings(models=served, workspace=workspace, **options)
+    if read_keys(settings.api_keys) is None and not ip_address(settings.host).is_loopback:
+        print_note(
+            f"warning: whoever reaches {settings.host} may ask, as there are no API keys; see --api-keys"
+        )
+    run_server(settings)

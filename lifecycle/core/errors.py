@@ -4,6 +4,7 @@
 
     LifecycleError            exit 1, HTTP 500
       x UsageError            exit 2, HTTP 400   wrong use or configuration (a ValueError)
+          x NoFingerprintError                   data that cannot be told from other data
       x ArtifactError         exit 1, HTTP 500   files that are missing or were altered
       x RefusedError          exit 3, HTTP 409   a gate, a proof or a budget said no
       x ConflictError         exit 4, HTTP 409   somebody else was faster
@@ -41,6 +42,10 @@ class UsageError(LifecycleError, ValueError):
 
     exit_code = 2
     http_status = 400
+
+
+class NoFingerprintError(UsageError):
+    """Data holds something whose content cannot be read, so that it cannot be told from other data."""
 
 
 class ArtifactError(LifecycleError):

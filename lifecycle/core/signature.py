@@ -26,7 +26,7 @@ class TensorSpec:
 
     Attributes:
         name: As in the exported file.
-        dtype: numpy's name of the element type, ``"float32"``.
+        dtype: numpy's name of the element type, ``"float32"``; ``"object"`` for texts.
         shape: Fixed axes as numbers, dynamic ones as names: ``("batch", 1, 8, 8)``.
         range: Least and greatest sensible value, both included; None when unknown.
     """
@@ -51,7 +51,7 @@ class TensorSpec:
             raise UsageError(f"input '{self.name}': shape {shape_text(array.shape)} holds no elements")
 
     def random(self, generator: np.random.Generator, **axes: int) -> Array:
-        """Values drawn uniformly over `range` (zero to one when unknown).
+        """Values drawn uniformly over `range` (zero to one when unknown); texts are all the same.
 
         Args:
             generator: numpy's source of randomness.
@@ -59,6 +59,8 @@ class TensorSpec:
         """
         shape = tuple(axes[axis] if isinstance(axis, str) else axis for axis in self.shape)
         low, high = self.range or (0.0, 1.0)
+        if self.dtype == "object":
+            return np.full(shape, "text", dtype=object)
         if np.dtype(self.dtype).kind == "f":
             return generator.uniform(low, high, shape).astype(self.dtype)
         return generator.integers(int(low), int(high), shape, endpoint=True).astype(self.dtype)

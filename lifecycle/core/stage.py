@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.budget import Budget
 from lifecycle.core.canonical import JSON
 from lifecycle.core.progress import NullProgress, Progress
 from lifecycle.core.reference import Reference
+
+# Whose version can change what a stage makes, where the stage does not say so itself.
+LIBRARIES = (
+    "torch",
+    "torchmetrics",
+    "torch-pruning",
+    "torchao",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "numpy",
+)
 
 
 class Tracker(Protocol):
@@ -87,10 +99,19 @@ class Stage(Protocol):
     """Turns artifacts into one artifact. Implementations are frozen keyword-only dataclasses.
 
     The fields are the stage's options: configuration, cache key and help text come from them.
+
+    Attributes:
+        consumes: Kinds of artifacts that it is given.
+        produces: The kind that it makes.
+        libraries: Distributions whose version can change what it makes.
+        reads_project: Whether the user's code, data, seed and budget can change what it makes, apart from
+            what it is given.
     """
 
     consumes: ClassVar[tuple[str, ...]]
     produces: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]] = LIBRARIES
+    reads_project: ClassVar[bool] = True
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Do the work.
@@ -104,6 +125,10 @@ class Stage(Protocol):
     def holds(self, artifact: Artifact, context: Context) -> bool:
         """Whether what a finished artifact points to outside its own folder is still there."""
         return True
+
+    def counted(self) -> Mapping[str, JSON]:
+        """The options that can change the result: what of the stage is part of its key."""
+        return cast("Mapping[str, JSON]", asdict(cast("Any", self)))
 
 
 def scratch(into: Path) -> Path:

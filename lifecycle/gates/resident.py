@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from lifecycle.core.artifact import open_artifact
 from lifecycle.export.runtime import open_model

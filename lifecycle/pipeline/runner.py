@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,11 @@ from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, Tracker
-from lifecycle.pipeline.cache import look_up, stage_key
+from lifecycle.pipeline.cache import look_up
+from lifecycle.pipeline.journal import Entry, Journal, now
+from lifecycle.pipeline.keys import Basis, basis_of, is_cacheable, key_of, setting_of_context
+from lifecycle.pipeline.plan import is_unfinished, why
+from lifecycle.pipeline.reasons import MISSING, NEVER, flatten
 
 
 class RunLog(Protocol):
@@ -65,7 +70,8 @@ def run_stages(
     *,
     cache: Path,
     log: RunLog,
-    data_fingerprint: Callable[[], str],
+    journal: Journal,
+    data_fingerprint: Callable[[], str | None],
 ) -> list[Outcome]:
     """Run what has to be run.
 
@@ -74,80 +80,110 @@ def run_stages(
         context: What they share; progress and budget are used as they are, the tracker is replaced.
         cache: Where artifacts are kept by stage and key.
         log: Records each stage.
-        data_fingerprint: Of the project's data; called once.
+        journal: What ran before; tells why a stage runs, and is told that it did.
+        data_fingerprint: Of the project's data; called once. None: results are not reused.
     """
     check_order(stages)
-    fingerprint = data_fingerprint()
+    setting = setting_of_context(context, data_fingerprint())
     given: dict[str, Artifact] = {}
     outcomes = []
     for name, stage in stages.items():
         interrupt.check()
         inputs = {kind: given[kind] for kind in stage.consumes}
-        key = stage_key(name, stage, inputs, context, fingerprint)
+        digests = {kind: artifact.digest for kind, artifact in inputs.items()}
+        baseline = context.baseline.digest if context.baseline else None
+        basis = basis_of(name, stage, setting, digests, baseline)
+        key = key_of(basis)
         with log.stage(name) as tracker:
-            outcome = _run_one(name, stage, inputs, cache / name / key, replace(context, tracker=tracker))
-            _record(tracker, outcome, stage, key)
+            work = _Work(name, stage, inputs, cache / name / key, replace(context, tracker=tracker))
+            outcome = work.done(basis, journal)
+            _record(tracker, outcome, stage, basis)
         outcomes.append(outcome)
         given[outcome.artifact.kind] = outcome.artifact
         if outcome.artifact.kind == "checkpoint":
-            baseline = context.baseline or outcome.artifact
+            baseline_artifact = context.baseline or outcome.artifact
             steps = {**context.steps, name: outcome.artifact}
-            context = replace(context, baseline=baseline, steps=steps)
+            context = replace(context, baseline=baseline_artifact, steps=steps)
     return outcomes
 
 
-def _run_one(
-    name: str, stage: Stage, inputs: Mapping[str, Artifact], into: Path, context: Context
-) -> Outcome:
-    found, damage = look_up(into)
-    if found is not None and stage.holds(found, context):
-        context.progress.note(f"{name}: cached  {found.digest[:12]}")
-        return Outcome(name=name, cached=True, seconds=0.0, artifact=found)
-    if damage:
-        context.progress.note(f"{name}: {damage}; it is built again")
-        shutil.rmtree(into)
-    started = time.monotonic()
-    context.progress.note(f"{name}: running")
-    artifact = stage.run(inputs, into, context)
-    seconds = time.monotonic() - started
-    context.progress.close()
-    context.progress.note(
-        f"{name}: done in {seconds:.1f} s  {artifact.digest[:12]}  {_headline(artifact)}".rstrip()
-    )
-    for unfinished in into.parent.glob(".*.work"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return Outcome(name=name, cached=False, seconds=seconds, artifact=artifact)
+@dataclass(frozen=True)
+class _Work:
+    """One stage of a run: its result, found or made."""
+
+    name: str
+    stage: Stage
+    inputs: Mapping[str, Artifact]
+    into: Path
+    context: Context
+
+    def done(self, basis: Basis, journal: Journal) -> Outcome:
+        entries = journal.entries(self.context.project.name, self.name)
+        reasons = why(basis, entries)
+        if is_cacheable(basis):
+            found, damage = look_up(self.into)
+            if found is not None and self.stage.holds(found, self.context):
+                self.context.progress.note(f"{self.name}: cached  {found.digest[:12]}")
+                if all(entry.key != self.into.name for entry in entries):
+                    journal.add(self._entry(basis, found, None, resumed=False))  # killed before it was
+                return Outcome(name=self.name, cached=True, seconds=0.0, artifact=found)
+            if damage:
+                self.context.progress.note(f"{self.name}: {damage}; it is built again")
+                shutil.rmtree(self.into)
+            if not reasons:
+                reasons = [MISSING]
+        resumed = is_unfinished(self.into)
+        self._say(reasons, resumed=resumed)
+        started = time.monotonic()
+        artifact = self.stage.run(self.inputs, self.into, self.context)
+        seconds = time.monotonic() - started
+        journal.add(self._entry(basis, artifact, round(seconds, 3), resumed=resumed))
+        return self._finished(artifact, seconds)
+
+    def _entry(self, basis: Basis, artifact: Artifact, seconds: float | None, *, resumed: bool) -> Entry:
+        return Entry(
+            pipeline=self.context.project.name,
+            stage=self.name,
+            key=self.into.name,
+            basis=basis,
+            digest=artifact.digest,
+            seconds=seconds,
+            resumed=resumed,
+            at=now(),
+        )
+
+    def _say(self, reasons: Sequence[str], *, resumed: bool) -> None:
+        verb = "going on" if resumed else "running"
+        why_it_runs = f": {'; '.join(reasons)}" if reasons and list(reasons) != [NEVER] else ""
+        self.context.progress.note(f"{self.name}: {verb}{why_it_runs}")
+
+    def _finished(self, artifact: Artifact, seconds: float) -> Outcome:
+        progress = self.context.progress
+        progress.close()
+        progress.note(
+            f"{self.name}: done in {seconds:.1f} s  {artifact.digest[:12]}  {_headline(artifact)}".rstrip()
+        )
+        for unfinished in self.into.parent.glob(".*.work"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return Outcome(name=self.name, cached=False, seconds=seconds, artifact=artifact)
 
 
-def _record(tracker: Tracker, outcome: Outcome, stage: Stage, key: str) -> None:
+def _record(tracker: Tracker, outcome: Outcome, stage: Stage, basis: Basis) -> None:
     artifact = outcome.artifact
     tracker.set_tags(
         {
-            "lifecycle.key": key,
+            "lifecycle.key": key_of(basis),
             "lifecycle.digest": artifact.digest,
             "lifecycle.parent_digest": artifact.parent or "",
             "lifecycle.cached": str(outcome.cached).lower(),
+            "lifecycle.data": str(basis.get("fingerprint") or ""),
+            "lifecycle.versions": json.dumps(basis["versions"]),
         }
     )
     tracker.log_params(flatten(cast("dict[str, JSON]", asdict(cast("Any", stage)))))
     tracker.log_metrics(artifact.numbers())
     if not outcome.cached:
         tracker.log_artifacts(artifact.path, artifact.kind)
-
-
-def flatten(options: Mapping[str, JSON], above: str = "") -> dict[str, JSON]:
-    """Nested options under dotted names.
-
-    >>> flatten({"trainer": {"max_epochs": 3}, "macs": 0.25})
-    {'trainer.max_epochs': 3, 'macs': 0.25}
-    """
-    flat: dict[str, JSON] = {}
-    for name, value in options.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{above}{name}.")
-        else:
-            flat[f"{above}{name}"] = value
-    return flat
 
 
 def _headline(artifact: Artifact) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
-from lifecycle.pipeline.runner import flatten
+from lifecycle.pipeline.reasons import flatten
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,20 +14,15 @@ from lifecycle.report.page.page import write_page
 from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lifecycle.train.loggers.mlflow_run import MLFlowRun
+    from lifecycle.tracking import RecordedRun
 
 
-def report_run(pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: MLFlowRun) -> Path:
-    """Write the page of a run and log it; returns where it is.
-
-    A run whose work is done does not fail because MLflow does not take its page: that is logged as a warning.
-    """
+def report_run(
+    pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: RecordedRun
+) -> Path:
+    """Write the page of a run and log it; returns where it is."""
     path = write_page(find_facts(pipeline, workspace, outcomes, run), workspace.reports)
-    try:
-        run.log_artifacts(path.parent)
-    except Exception as error:  # MLflow's own, the network's, the object store's
-        reason = str(error).strip().partition("\n")[0]
-        logging.getLogger(__name__).warning("the report is not in MLflow: %s", reason)
+    run.log_artifacts(path.parent)  # on disk first: MLflow gets it when it answers
     return path
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.budget import AS_FAST, Budget, check_budget
 from lifecycle.core.canonical import JSON, readable_json
-from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.core.errors import LifecycleError, NoFingerprintError, UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.core.verdict import Row, at_most, require
 from lifecycle.stages.facts import facts_of
@@ -48,9 +48,7 @@ class Evaluate(Stage):
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Score the file and the dense model's file on the same batches, and time them in turn."""
         from lifecycle.stages.export import export_checkpoint
-        from lifecycle.stages.fitting import data_of
         from lifecycle.stages.score import score_bundle, time_bundles
-        from lifecycle.train.data import fingerprint
 
         checkpoint, bundle = given["checkpoint"], given["bundle"]
         baseline = context.baseline or checkpoint
@@ -76,7 +74,7 @@ class Evaluate(Stage):
             "metrics": scores[LAST].metrics,
             "dense": scores["dense"].metrics,
             "bundle": bundle.digest,
-            "data": fingerprint(data_of(context)),
+            "data": _fingerprint(context),
             "weights": cast("JSON", asdict(scores[LAST].weights)),
         }
         with Draft(into) as draft:
@@ -118,6 +116,17 @@ class Evaluate(Stage):
             if note:
                 context.progress.note(f"  {note}")
         return [timing.to_json() for timing in timings]
+
+
+def _fingerprint(context: Context) -> str | None:
+    """Of the data that was scored on, where it has one."""
+    from lifecycle.stages.fitting import data_of
+    from lifecycle.train.data import fingerprint
+
+    try:
+        return fingerprint(data_of(context))
+    except NoFingerprintError:
+        return None
 
 
 def slower_steps(budget: Budget, measured: Mapping[str, Mapping[str, float]]) -> list[Row]:

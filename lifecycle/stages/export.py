@@ -38,6 +38,7 @@ class Export(Stage):
 
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint",)
     produces: ClassVar[str] = "bundle"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "torchao", "onnx", "onnxscript", "onnxruntime", "numpy")
 
     formats: tuple[str, ...] = ("onnx",)
     opset: int = 21

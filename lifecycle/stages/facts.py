@@ -12,7 +12,7 @@ from typing import Any, cast
 from lifecycle.core.canonical import JSON
 from lifecycle.core.reference import sources_digest
 from lifecycle.core.stage import Context, Stage
-from lifecycle.pipeline.cache import versions
+from lifecycle.pipeline.libraries import versions
 
 
 def facts_of(

@@ -6,6 +6,7 @@ import ast
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -49,6 +50,11 @@ LEAST = {
     "num_sanity_val_steps": -1,
     "reload_dataloaders_every_n_epochs": 0,
 }
+
+# What shows or checks, and changes no result.
+SILENT = ("detect_anomaly", "log_every_n_steps", "profiler")
+SAVE_EVERY = timedelta(seconds=30)
+PRECISIONS = {"None": "32-true", "32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
 def trainer_options() -> dict[str, object]:
@@ -112,6 +118,20 @@ def check_fine_tuning(options: Mapping[str, object], epochs: int, lr: float | No
     return check_trainer({**options, "max_epochs": epochs})
 
 
+def counted_trainer(options: Mapping[str, object]) -> dict[str, JSON]:
+    """What of a trainer's options can change a result, precision and determinism said outright."""
+    counted = {name: value for name, value in options.items() if name not in SILENT}
+    precision = counted.get("precision")
+    return cast(
+        "dict[str, JSON]",
+        {
+            "deterministic": True,
+            **counted,
+            "precision": PRECISIONS.get(str(precision), precision),
+        },
+    )
+
+
 def fit(
     module: Module,
     context: Context,
@@ -131,7 +151,7 @@ def fit(
         title: What the progress display calls it.
         folder: For checkpoints of the unfinished fit.
         callbacks: More of them.
-        resume: Go on from the last epoch that a killed run left in `folder`.
+        resume: Go on from the last step that a killed run left in `folder`.
     """
     from lifecycle.train.callbacks import ModelCheckpoint, ProgressBar
     from lifecycle.train.checkpoint import load_ckpt
@@ -145,9 +165,15 @@ def fit(
         save_last=True,
         enable_version_counter=False,
     )
+    # Epochs may be long: a kill costs half a minute of steps. (The trainer itself saves when asked to stop.)
+    steps = ModelCheckpoint(
+        folder, filename="step", train_time_interval=SAVE_EVERY, enable_version_counter=False
+    )
+    # What is saved last knows what was ranked before it: the other way round, a kill between the two would
+    # leave a fit that has ended and whose best epoch nobody kept.
     trainer = Trainer(
         **{"deterministic": True, **options, **_last_epoch_validated(options)},
-        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep],
+        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep, steps],
         logger=context.tracker,
         default_root_dir=folder,
         enable_model_summary=False,

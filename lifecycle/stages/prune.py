@@ -16,7 +16,7 @@ from lifecycle.core.config import convert
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_fine_tuning, set_learning_rate
+from lifecycle.stages.fitting import check_fine_tuning, counted_trainer, set_learning_rate
 from lifecycle.stages.held_out import check_held_out
 
 
@@ -45,6 +45,7 @@ class Prune(Stage):
 
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint",)
     produces: ClassVar[str] = "checkpoint"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "torchmetrics", "torch-pruning", "numpy")
 
     macs: float | None = None
     params: float | None = None
@@ -92,6 +93,10 @@ class Prune(Stage):
                 raise UsageError(f"unknown key 'distill.{name}': {suggest(name, types)}")
         found = convert(DistillationOptions, cast("JSON", dict(self.distill)), "distill")
         return cast("DistillationOptions", found)
+
+    def counted(self) -> Mapping[str, JSON]:
+        """All but how the trainer shows its work."""
+        return {**super().counted(), "trainer": counted_trainer(self.trainer)}
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Prune in the trainer's set-up, fine-tune, keep the best epoch of the best attempt."""

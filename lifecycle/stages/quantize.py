@@ -12,7 +12,13 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_fine_tuning, fit, require_budget, set_learning_rate
+from lifecycle.stages.fitting import (
+    check_fine_tuning,
+    counted_trainer,
+    fit,
+    require_budget,
+    set_learning_rate,
+)
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 class Quantize(Stage):
     """Find the ranges of weights and activations; with ``qat`` train through the rounding as well.
 
-    Killed while it trains, it goes on after its last whole epoch.
+    Killed while it trains, it goes on after the last step that it saved.
 
     Attributes:
         method: ``static`` calibrates, ``qat`` calibrates and then trains, ``dynamic`` leaves the module alone
@@ -70,6 +76,10 @@ class Quantize(Stage):
         if not 0 <= self.freeze_after <= 1:
             raise UsageError(f"freeze_after is {self.freeze_after}; expected a fraction from 0 to 1")
         check_fine_tuning(self.trainer, self.epochs, self.lr)
+
+    def counted(self) -> Mapping[str, JSON]:
+        """All but how the trainer shows its work."""
+        return {**super().counted(), "trainer": counted_trainer(self.trainer)}
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Prepare, calibrate, train if asked to, keep the best epoch; or plan what is done to the file."""

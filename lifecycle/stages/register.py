@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from lifecycle.card.card import Card
 from lifecycle.core.artifact import Artifact, Draft
@@ -15,7 +15,10 @@ from lifecycle.core.errors import LifecycleError
 from lifecycle.core.stage import Context, Stage
 from lifecycle.registry import CHAMPION, PREVIOUS, check_alias
 from lifecycle.stages.facts import facts_of
-from lifecycle.train.loggers.mlflow_run import MLFlowRun
+from lifecycle.tracking import RecordedRun
+
+if TYPE_CHECKING:
+    from lifecycle.train.loggers.mlflow_run import MLFlowRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,8 @@ class Register(Stage):
 
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint", "bundle", "evaluation")
     produces: ClassVar[str] = "version"
+    libraries: ClassVar[tuple[str, ...]] = ()
+    reads_project: ClassVar[bool] = False
 
     alias: str = "challenger"
     gates: Mapping[str, object] = field(default_factory=dict)
@@ -38,6 +43,7 @@ class Register(Stage):
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Register once; the same content again is the same version."""
+        from lifecycle.connection import shown
         from lifecycle.registration import DESCRIPTION, register
         from lifecycle.registry import set_alias
 
@@ -62,7 +68,7 @@ class Register(Stage):
         content: JSON = {"name": version.name, "number": version.number, "digest": version.digest}
         with Draft(into) as draft:
             (draft.path / "version.json").write_bytes(readable_json(content))
-            facts = facts_of(self, context, {}, registry=str(writer.client.tracking_uri))
+            facts = facts_of(self, context, {}, registry=shown(str(writer.client.tracking_uri)))
             return draft.seal("version", parent=given["bundle"], facts=facts)
 
     def _card(self, given: Mapping[str, Artifact], context: Context) -> Card:
@@ -94,8 +100,8 @@ class Register(Stage):
 
 
 def _writer(context: Context) -> MLFlowRun:
-    if not isinstance(context.tracker, MLFlowRun):
+    if not isinstance(context.tracker, RecordedRun):
         raise LifecycleError(
             "register needs MLflow: its tracker writes nowhere", hint="Run it through a pipeline."
         )
-    return context.tracker
+    return context.tracker.live()

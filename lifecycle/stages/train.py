@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.core.canonical import JSON
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_trainer, fit, measure
+from lifecycle.stages.fitting import check_trainer, counted_trainer, fit, measure
 from lifecycle.stages.held_out import check_validation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Stage):
-    """Fit the module; killed, it goes on after its last whole epoch.
+    """Fit the module; killed, it goes on after the last step that it saved.
 
     Attributes:
         trainer: Arguments of `lifecycle.Trainer`.
@@ -24,11 +25,16 @@ class Train(Stage):
 
     consumes: ClassVar[tuple[str, ...]] = ()
     produces: ClassVar[str] = "checkpoint"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "torchmetrics", "numpy")
 
     trainer: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_trainer(self.trainer)
+
+    def counted(self) -> Mapping[str, JSON]:
+        """All but how the trainer shows its work."""
+        return {**super().counted(), "trainer": counted_trainer(self.trainer)}
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Train, keep the best epoch, measure it on the validation split."""

@@ -66,6 +66,7 @@ def test_the_version_is_told(lifecycle: CommandLine) -> None:
         (["rnu", "x"], "Error: no verb 'rnu': did you mean 'run'? Allowed: "),
         (["run"], "Error: Missing argument 'FILE'."),
         (["run", "pipeline.yaml", "--jason"], "Error: No such option '--jason'. Did you mean '--json'?"),
+        (["serve"], "Error: Missing argument 'MODEL...'."),
         (["--verbos"], "Error: No such option '--verbos'"),
         (
             ["serve", "x", "--port", "http"],

@@ -63,7 +63,7 @@ def test_the_champion_is_served_and_asked_from_the_command_line(client: MlflowCl
         assert "digits version 1" in table and "%" in table
         (tmp_path / "wrong.json").write_text("[[1, 2, 3]]")
         wrong = project.lifecycle("predict", url, "wrong.json")
-        assert wrong.returncode == 1
+        assert wrong.returncode == 2
         assert "answered 400" in wrong.stderr and "8" in wrong.stderr
     finally:
         server.send_signal(signal.SIGTERM)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cli.run import run
 from tests.cli.commands import PIPELINE, CommandLine, Ended
 
 
@@ -105,3 +107,18 @@ def test_a_workspace_elsewhere_is_named(lifecycle: CommandLine, tmp_path: Path, 
     refused(lifecycle("run", "pipeline.yaml", "--workspace", "results"))
     assert not (tmp_path / ".lifecycle").exists()
     assert (tmp_path / "results" / "identity").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["pipeline.yaml"], 0.0),
+        (["--wait", "pipeline.yaml"], math.inf),
+        (["pipeline.yaml", "--wait"], math.inf),
+        (["--wait", "30", "pipeline.yaml"], 30.0),
+        (["--wait=1.5", "pipeline.yaml"], 1.5),
+    ],
+)
+def test_a_run_waits_as_long_as_it_is_told_to(words: list[str], expected: float) -> None:
+    given = run.make_context("run", list(words)).params
+    assert (given["wait"], given["file"]) == (expected, Path("pipeline.yaml"))

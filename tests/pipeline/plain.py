@@ -12,6 +12,9 @@ from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.budget import Budget
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Context, NullTracker, Project, Stage, scratch
+from lifecycle.pipeline.journal import Journal
+from lifecycle.pipeline.keys import setting_of
+from lifecycle.pipeline.plan import Planned, plan_stages
 from lifecycle.pipeline.runner import Outcome, run_stages
 
 RAN: list[str] = []  # what ran, in order; emptied by the fixture of the tests that look at it
@@ -136,7 +139,7 @@ class Pipeline:
 
     root: Path
     stages: Mapping[str, Writing]
-    data: str = "data-1"
+    data: str | None = "data-1"
     seed: int = 7
     budget: Budget = field(default_factory=Budget)
     name: str = "digits"
@@ -152,24 +155,42 @@ class Pipeline:
             return replace(self, **options)
         return replace(self, stages={**self.stages, stage: replace(self.stages[stage], **options)})
 
-    def run(self, log: Log | None = None, notes: Notes | None = None) -> list[Outcome]:
-        project = Project(
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.root / ".lifecycle" / "journal.jsonl")
+
+    @property
+    def project(self) -> Project:
+        return Project(
             name=self.name,
             root=self.root,
             model=Reference("model.py:Net"),
             data=Reference("data.py:Data"),
             model_args=self.model_args,
         )
+
+    def run(self, log: Log | None = None, notes: Notes | None = None) -> list[Outcome]:
         context = Context(
-            project=project,
+            project=self.project,
             data=object,
             budget=self.budget,
             seed=self.seed,
             progress=notes or Notes(),
         )
         return run_stages(
-            self.stages, context, cache=self.cache, log=log or Log(), data_fingerprint=lambda: self.data
+            self.stages,
+            context,
+            cache=self.cache,
+            log=log or Log(),
+            journal=self.journal,
+            data_fingerprint=lambda: self.data,
         )
+
+    def plan(self) -> dict[str, Planned]:
+        """What a run would do with each stage."""
+        setting = setting_of(self.project, self.budget, self.seed, self.data)
+        planned = plan_stages(self.stages, setting, cache=self.cache, journal=self.journal)
+        return {each.stage: each for each in planned}
 
     def ran(self) -> list[str]:
         """Run it; the stages that were not there already."""

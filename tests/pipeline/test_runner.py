@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -142,7 +143,11 @@ def test_each_stage_is_recorded_with_options_numbers_and_where_it_came_from(pipe
     outcomes = pipeline.changed("train", trainer={"max_epochs": 3, "nested": {"deep": 1}}).run(log)
     assert log.params["train"] == {"text": "trained", "trainer.max_epochs": 3, "trainer.nested.deep": 1}
     assert log.metrics["prune"] == {"acc": 0.5}
+    versions = json.loads(log.tags["prune"]["lifecycle.versions"])
+    assert {"python", "torch"} <= versions.keys()
     assert log.tags["prune"] == {
+        "lifecycle.data": "data-1",
+        "lifecycle.versions": json.dumps(versions),
         "lifecycle.key": outcomes[1].artifact.path.name,
         "lifecycle.digest": outcomes[1].artifact.digest,
         "lifecycle.parent_digest": outcomes[0].artifact.digest,

@@ -9,6 +9,8 @@ import httpx
 import numpy as np
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.serve.batching import Batching
+from lifecycle.serve.body import BodyLimits
 from lifecycle.serve.codec import DATATYPES
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import open_endpoint
@@ -43,14 +45,19 @@ class Local:
 
     def __init__(self, plane: DataPlane) -> None:
         self.plane = plane
-        self._app = Routes(plane, body_limit_bytes=10_000, timeout_s=30).app()
+        self._app = Routes(plane, BodyLimits(body_bytes=10_000, timeout_s=30)).app()
 
     def open(self, bundle: Artifact) -> Local:
-        self.plane.current = open_endpoint(bundle.path, name="m", version="1", threads=1)
+        batching = Batching(queue_limit=1)
+        endpoint = open_endpoint(bundle.path, name="m", version="1", threads=1, batching=batching)
+        self.plane.put(endpoint)
         return self
 
     def post(self, path: str, content: Any) -> httpx.Response:
         return asyncio.run(self.send("POST", path, json=content))
+
+    def send_bytes(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        return asyncio.run(self.send("POST", path, content=body, headers=headers))
 
     def get(self, path: str) -> httpx.Response:
         return asyncio.run(self.send("GET", path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,46 @@ def identity_bundle(into: Path, dtype: str) -> Artifact:
         outputs=(TensorSpec(name="y", dtype=dtype, shape=("batch", 2)),),
     )
     return bundle(into, [helper.make_node("Identity", ["x"], ["y"])], signature, {})
+
+
+def mixing_bundle(into: Path) -> Artifact:
+    """Pairs less the mean over the batch, (batch, 2): what a request gets depends on its company."""
+    pair = ("batch", 2)
+    signature = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=pair),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=pair),),
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    return bundle(into, nodes, signature, {"axes": np.array([0])})
+
+
+def slow_bundle(into: Path, layers: int = 60) -> Artifact:
+    """(batch, 512) through many products with one matrix: some milliseconds, and a batch hardly more."""
+    signature = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 512)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", 512)),),
+    )
+    names = ["x", *(f"x{layer}" for layer in range(1, layers)), "y"]
+    nodes = [helper.make_node("MatMul", [taken, "weights"], [given]) for taken, given in pairwise(names)]
+    matrix = np.random.default_rng(0).normal(scale=512**-0.5, size=(512, 512)).astype(np.float32)
+    return bundle(into, nodes, signature, {"weights": matrix})
+
+
+def dynamic_bundle(into: Path) -> Artifact:
+    """(batch, 64) rounded to 256 steps between the least and the greatest number of the whole tensor."""
+    shape = ("batch", 64)
+    signature = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=shape),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=shape),),
+    )
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["steps", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["steps", "scale", "zero"], ["y"]),
+    ]
+    return bundle(into, nodes, signature, {})
 
 
 def sum_bundle(into: Path) -> Artifact:

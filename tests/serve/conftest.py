@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.serve.settings import Settings
-from tests.serve.bundles import digits_bundle
+from lifecycle.serve.settings import ServedModel, Settings
+from tests.serve.bundles import digits_bundle, identity_bundle, log_bundle, lookup_bundle, sum_bundle
 from tests.serve.servers import Server, started
 
 
@@ -24,7 +24,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def server(digits: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """It serves the digits model as ``digits``, version 3, and takes bodies of at most 64 kB."""
     settings = Settings(
-        bundle=digits.path, name="digits", version="3", port=0, threads=2, body_limit_bytes=65_536
+        models=(ServedModel(name="digits", version="3", bundle=digits.path),),
+        port=0,
+        threads=2,
+        body_limit_bytes=65_536,
     )
     with started(settings, tmp_path_factory.mktemp("server")) as running:
         running.url()
@@ -42,3 +45,34 @@ def client(server: Server) -> Iterator[httpx.Client]:
 def bundle_path(tmp_path: Path) -> Path:
     """Where a bundle may be written."""
     return tmp_path / "bundle"
+
+
+CARD = """# Logarithm
+
+It takes \\`numbers\\`, **positive** ones.
+
+| axis | size |
+|---|---|
+| batch | any \\| `1` |
+
+- <script>window.ran = 1</script>
+"""
+
+
+@pytest.fixture(scope="session")
+def several(digits: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """It serves images with labels, pairs of numbers, sequences of varying length, and two inputs at once."""
+    folder = tmp_path_factory.mktemp("several")
+    (folder / "card.md").write_text(CARD)
+    bundles = {
+        "digits": digits,
+        "logarithm": log_bundle(folder / "log"),
+        "table": lookup_bundle(folder / "lookup"),
+        "sum": sum_bundle(folder / "sum"),
+        "echo": identity_bundle(folder / "echo", "object"),
+    }
+    models = tuple(ServedModel(name=name, version="1", bundle=made.path) for name, made in bundles.items())
+    settings = Settings(models=models, port=0, workers=1, threads=1, body_limit_bytes=2**20)
+    with started(settings, folder / "server") as running:
+        running.url()
+        yield running

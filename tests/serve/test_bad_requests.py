@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from typing import Any
@@ -36,7 +37,7 @@ from tests.serve.servers import Server
             "input 'image': expected 128 values for shape [2, 1, 8, 8], got 192",
         ),
         ([tensor(datatype="FP32")], {}, "input 'image': expected datatype UINT8, got 'FP32'"),
-        ([tensor(datatype="BYTES")], {}, "input 'image': datatype BYTES is not served; expected UINT8"),
+        ([tensor(datatype="BYTES")], {}, "input 'image': expected datatype UINT8, got 'BYTES'"),
         (
             [tensor(data=[300] * 192)],
             {},
@@ -50,7 +51,45 @@ from tests.serve.servers import Server
         ([tensor(name="imaeg")], {}, "inputs[0]: no such name 'imaeg'; did you mean 'image'? Allowed: image"),
         ([tensor(), tensor()], {}, "input 'image' is given twice"),
         ([], {}, "input 'image' is missing; expected: image"),
-        ([tensor(parameters={"binary_data_size": 192})], {}, "binary tensor data is not served"),
+        (
+            [tensor(parameters={"binary_data_size": 192})],
+            {},
+            "input 'image': has 'data' and 'binary_data_size' 192; send one of them",
+        ),
+        (
+            [tensor(data=None, parameters={"binary_data_size": 192})],
+            {},
+            "input 'image': 'binary_data_size' is 192, but 0 bytes are left of the body; "
+            "Inference-Header-Content-Length says where the JSON ends",
+        ),
+        (
+            [tensor(data=None, parameters={"binary_data_size": -1})],
+            {},
+            "input 'image': expected a number of bytes for 'binary_data_size', got -1",
+        ),
+        (
+            [tensor(parameters={"shared_memory_region": "x"})],
+            {},
+            "input 'image': the parameter 'shared_memory_region' asks for what this server does not do",
+        ),
+        (
+            [tensor()],
+            {"outputs": [{"name": "logits", "parameters": {"classification": 3}}]},
+            "output 'logits': the parameter 'classification' asks for what this server does not do",
+        ),
+        (
+            [tensor()],
+            {"outputs": [{"name": "logits", "parameters": {"binary_data": 1}}]},
+            "output 'logits': expected true or false for 'binary_data', got 1",
+        ),
+        ([tensor()], {"parameters": []}, "the request: expected an object for 'parameters', got a list of 0"),
+        ([tensor()], {"parameters": {"timeout": -1}}, "expected microseconds for 'timeout', got -1"),
+        ([tensor()], {"parameters": {"timeout": 1.5}}, "expected microseconds for 'timeout', got 1.5"),
+        (
+            [tensor(data=[True] * 192)],
+            {},
+            "input 'image': expected integers for UINT8, got true at position 0",
+        ),
         ([tensor(parameters=[])], {}, "input 'image': expected an object for 'parameters', got a list of 0"),
         ([tensor()], {"id": 42}, "id: expected a text, got 42"),
         ([tensor()], {"outputs": {}}, "outputs: expected a list, got an object"),
@@ -106,7 +145,7 @@ def test_a_body_without_a_length_is_counted_as_it_comes(client: httpx.Client) ->
 @pytest.mark.parametrize(
     ("method", "path", "status", "code", "text"),
     [
-        ("GET", "/nope", 404, "not_found", "no route /nope; try /v2, "),
+        ("GET", "/nope", 404, "not_found", "no route /nope; try /docs, /v2, "),
         ("GET", "/v2/models/other", 404, "not_found", "no model 'other' here; this server has 'digits'"),
         ("POST", "/v2/models/other/infer", 404, "not_found", "no model 'other' here"),
         ("GET", "/v2/models/digits/versions/9", 404, "not_found", "no version '9' of model 'digits' here"),
@@ -124,8 +163,9 @@ def test_what_is_not_here_is_said(
     assert ("Allow" in answer.headers) == (status == 405)
 
 
-def test_other_content_types_are_refused(client: httpx.Client) -> None:
-    answer = client.post("/predict", data={"rows": "1"})
+@pytest.mark.parametrize("path", [INFER, "/predict"])
+def test_other_content_types_are_refused(client: httpx.Client, path: str) -> None:
+    answer = client.post(path, data={"rows": "1"})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
 
 
@@ -152,8 +192,60 @@ def test_no_body_whatever_brings_the_server_down(client: httpx.Client, content: 
     answer = client.post(
         path, content=json.dumps(content).encode(), headers={"Content-Type": "application/json"}
     )
+    check_answer(answer)
+
+
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Inference-Header-Content-Length": st.integers(-1, 200).map(str)
+        | st.sampled_from(["", "x", "9" * 30]),
+        "Content-Encoding": st.sampled_from(["gzip", "deflate", "br", "identity", ""]),
+        "Accept-Encoding": st.sampled_from(["gzip", "deflate;q=0.5", ";q=", "*"]),
+        "Content-Type": st.sampled_from(["application/json", "application/octet-stream", "text/plain", ";"]),
+        "X-Timeout-Us": st.integers(-1, 10**7).map(str) | st.just("soon"),
+    },
+)
+PARAMETERS = st.fixed_dictionaries(
+    {}, optional={"binary_data_size": st.integers(-1, 100), "binary_data": JSON, "timeout": JSON}
+)
+BINARY = st.tuples(
+    st.fixed_dictionaries(
+        {
+            "inputs": st.lists(
+                st.fixed_dictionaries(
+                    {"name": st.just("image"), "datatype": st.just("UINT8"), "parameters": PARAMETERS},
+                    optional={
+                        "shape": st.sampled_from([[1, 1, 8, 8], [0, 1, 8, 8], [2**40, 1, 8, 8]]) | JSON
+                    },
+                ),
+                max_size=2,
+            )
+        },
+        optional={"parameters": PARAMETERS},
+    ),
+    st.binary(max_size=130),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(content=BINARY | st.binary(max_size=300), headers=HEADERS, packed=st.booleans(), exact=st.booleans())
+def test_no_bytes_whatever_bring_the_server_down(
+    client: httpx.Client, content: Any, headers: dict[str, str], packed: bool, exact: bool
+) -> None:
+    body = content
+    if isinstance(content, tuple):
+        text = json.dumps(content[0]).encode()
+        body = text + content[1]
+        if exact:
+            headers = {**headers, "Inference-Header-Content-Length": str(len(text))}
+    body = gzip.compress(body) if packed else body
+    check_answer(client.post(INFER, content=body, headers=headers))
+
+
+def check_answer(answer: httpx.Response) -> None:
     if answer.status_code != 200:
-        assert 400 <= answer.status_code < 500
+        assert 400 <= answer.status_code < 500, answer.text
         assert answer.json().keys() == {"error", "code", "request_id"}
         assert len(answer.json()["error"]) < 1000
 

@@ -11,6 +11,7 @@ from typing import Any
 import bentoml
 import httpx
 import pytest
+from bentoml._internal.utils import circus
 
 from lifecycle.serve.bento import Front, FrontedService
 from lifecycle.serve.service import LifecycleService, service
@@ -100,3 +101,10 @@ def test_a_live_worker_went_through_the_seam(client: httpx.Client, server: Serve
     assert "server" not in response.headers
     assert "x-bentoml-request-id" not in response.headers
     assert "/schema.json" not in server.stderr
+
+
+def test_bentomls_process_manager_takes_how_often_to_look_for_dead_workers() -> None:
+    """`replace_promptly` puts a class in place of the one that `create_standalone_arbiter` looks up."""
+    source = inspect.getsource(circus.create_standalone_arbiter)
+    assert "ThreadedArbiter if threaded else Arbiter" in source
+    assert 'check_delay=kwargs.pop("check_delay"' in source

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -14,13 +14,17 @@ from lifecycle.serve.codec import (
     check_datatype,
     datatype_of,
     decode_values,
+    may_hold_booleans,
     parse_json,
     render_json,
 )
 from lifecycle.serve.errors import MalformedError
 
+NUMBERS = sorted(dtype for dtype in DATATYPES.values() if dtype != "object")
 
-@given(data=st.data(), dtype=st.sampled_from(sorted(DATATYPES.values())), nested=st.booleans())
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), dtype=st.sampled_from(NUMBERS), nested=st.booleans())
 def test_what_is_written_is_read_back_to_the_bit(data: st.DataObject, dtype: str, nested: bool) -> None:
     elements: dict[str, Any] = (
         {"allow_nan": False, "allow_infinity": False} if np.dtype(dtype).kind == "f" else {}
@@ -28,17 +32,30 @@ def test_what_is_written_is_read_back_to_the_bit(data: st.DataObject, dtype: str
     shapes = npst.array_shapes(min_dims=1, max_dims=4)
     array = data.draw(npst.arrays(dtype, shapes, elements=npst.from_dtype(np.dtype(dtype), **elements)))
     values = parse_json(render_json(array if nested else array.ravel()))
-    again = decode_values(values, array.shape, dtype, "x")
-    assert again.dtype == array.dtype
-    np.testing.assert_array_equal(again, array)
+    for booleans in (True, dtype == "bool"):
+        again = decode_values(values, array.shape, dtype, "x", booleans=booleans)
+        assert again.dtype == array.dtype
+        np.testing.assert_array_equal(again, array)
+
+
+def test_texts_are_read_and_written() -> None:
+    array = decode_values(["a", "é", "", "x"], (2, 2), "object", "x")
+    assert array.tolist() == [["a", "é"], ["", "x"]]
+    assert render_json({"a": array}) == '{"a":[["a","é"],["","x"]]}'.encode()
+
+
+def test_true_and_false_are_looked_for_in_the_text() -> None:
+    assert may_hold_booleans(b'{"a": true}')
+    assert may_hold_booleans(memoryview(b"[false]"))
+    assert not may_hold_booleans(b'{"a": [1, null]}')
 
 
 def test_every_data_type_has_one_dtype() -> None:
     assert {datatype_of(dtype): dtype for dtype in DATATYPES.values()} == dict(DATATYPES)
 
 
-def test_bytes_and_strange_types_are_refused() -> None:
-    with pytest.raises(UsageError, match="x: datatype BYTES is not served; expected FP32"):
+def test_other_types_are_refused() -> None:
+    with pytest.raises(UsageError, match="x: expected datatype FP32, got 'BYTES'"):
         check_datatype("BYTES", "float32", "x")
     with pytest.raises(UsageError, match="x: expected datatype FP32, got 'FP64'"):
         check_datatype("FP64", "float32", "x")
@@ -71,9 +88,10 @@ def test_bytes_and_strange_types_are_refused() -> None:
     ],
 )
 def test_a_wrong_value_is_named(values: Any, dtype: str, text: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        decode_values(values, (2, 2), dtype, "x")
-    assert caught.value.message.startswith(text)
+    for booleans in {True, "true" in text}:
+        with pytest.raises(UsageError) as caught:
+            decode_values(values, (2, 2), dtype, "x", booleans=booleans)
+        assert caught.value.message.startswith(text)
 
 
 def test_64_bits_are_kept() -> None:

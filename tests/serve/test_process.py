@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -13,13 +15,14 @@ import pytest
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
 from lifecycle.serve.process import free_port, run_server
-from lifecycle.serve.settings import Settings
+from lifecycle.serve.settings import ServedModel, Settings
 from tests.serve.bundles import digits_bundle
 from tests.serve.servers import started
 
 
-def settings(bundle: Path) -> Settings:
-    return Settings(bundle=bundle, name="digits", version="3", port=0, threads=1)
+def settings(bundle: Path, port: int = 0) -> Settings:
+    model = ServedModel(name="digits", version="3", bundle=bundle)
+    return Settings(models=(model,), port=port, threads=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -29,7 +32,7 @@ def test_a_signal_ends_it_once_accepted_requests_are_answered(
     """The handler waits for the body when the signal comes; the body follows."""
     body = b'{"rows": [' + str([0] * 64).encode() + b"]}"
     head = (
-        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
     )
     with started(settings(digits.path), tmp_path / "server") as server:
@@ -87,9 +90,8 @@ def test_a_bundle_that_cannot_be_served_ends_it_with_the_reason(tmp_path: Path) 
 def test_a_port_that_is_taken_is_refused_before_anything_starts(digits: Artifact) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        taken_settings = Settings(bundle=digits.path, name="digits", version="3", port=port)
         with pytest.raises(UsageError) as caught:
-            run_server(taken_settings)
+            run_server(settings(digits.path, port))
     assert str(caught.value) == (
         f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
         "Choose another port, or 0 for any free one."
@@ -100,3 +102,17 @@ def test_port_0_is_any_free_one() -> None:
     port = free_port("127.0.0.1", 0)
     assert 1024 <= port <= 65535
     assert free_port("127.0.0.1", port) == port
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"api_keys": Path("nowhere")}, "the API keys of nowhere cannot be read: No such file or directory"),
+        ({"tracing": True}, "tracing: no exporter 'otlp_proto_http' is installed"),
+    ],
+)
+def test_what_cannot_be_kept_is_said_before_anything_is_started(
+    digits: Artifact, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run_server(replace(settings(digits.path), **options))

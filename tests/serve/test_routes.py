@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.serve.batching import Batching
 from lifecycle.serve.codec import DATATYPES
 from lifecycle.serve.dataplane import DataPlane
 from tests.serve.asking import IMAGES, INFER, Local, array, infer, tensor
@@ -25,6 +25,7 @@ from tests.serve.bundles import (
     softmax,
     sum_bundle,
 )
+from tests.serve.held import recorded
 from tests.serve.servers import Server
 
 
@@ -33,7 +34,7 @@ def test_the_server_says_what_it_is(client: httpx.Client) -> None:
         answer = client.get(path)
         assert answer.status_code == 200
         assert answer.json()["name"] == "lifecycle"
-        assert answer.json()["extensions"] == []
+        assert answer.json()["extensions"] == ["binary_tensor_data", "statistics"]
         assert isinstance(answer.json()["version"], str)
 
 
@@ -152,7 +153,7 @@ def test_sixteen_connections_at_once_get_their_own_answers(client: httpx.Client,
 
 @pytest.fixture
 def local() -> Iterator[Local]:
-    plane = DataPlane(threads=1, waiting_limit=0)
+    plane = DataPlane()
     yield Local(plane)
     plane.close()
 
@@ -232,32 +233,38 @@ def test_before_a_model_is_open_the_server_lives_but_is_not_ready(local: Local) 
 
 
 def test_overload_is_429_with_a_time_to_come_back(local: Local, digits: Artifact) -> None:
-    """The one place of this plane is taken by a request that waits for a busy thread."""
-    local.open(digits)
-    busy = threading.Event()
-    local.plane.executor.submit(busy.wait, 60)
+    """One request is computed and one may wait."""
+    endpoint, recorder = recorded(digits, Batching(queue_limit=1, deadline_s=60))
+    local.plane.put(endpoint)
 
-    async def two() -> tuple[httpx.Response, httpx.Response]:
-        first = asyncio.create_task(local.send("POST", "/predict", json=[[0] * 64]))
-        while not local.plane.accepted:
-            await asyncio.sleep(0)
-        second = await local.send("POST", "/predict", json=[[0] * 64])
-        busy.set()
-        return await first, second
+    async def three() -> list[httpx.Response]:
+        with recorder:
+            tasks = []
+            for path in ("/predict", "/v2/models/m/infer", "/predict"):
+                content: Any = [[0] * 64] if path == "/predict" else {"inputs": [tensor()]}
+                tasks.append(asyncio.create_task(local.send("POST", path, json=content)))
+                while endpoint.batcher.accepted < min(2, len(tasks)):
+                    await asyncio.sleep(0)
+            await asyncio.wait(tasks[2:])
+        return await asyncio.gather(*tasks)
 
-    first, second = asyncio.run(two())
-    assert first.status_code == 200
-    assert (second.status_code, second.json()["code"]) == (429, "overloaded")
-    assert second.headers["Retry-After"] == "1"
+    first, second, third = asyncio.run(three())
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert (third.status_code, third.json()["code"]) == (429, "overloaded")
+    assert third.headers["Retry-After"] == "1"
 
 
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/m/infer"])
 def test_a_bug_of_ours_is_500_without_its_text(
-    local: Local, digits: Artifact, caplog: pytest.LogCaptureFixture
+    local: Local, digits: Artifact, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
-    """Threads that are gone while a model is open: a state that the server itself never gets into."""
-    local.open(digits).plane.executor.shutdown()
-    answer = local.post("/predict", [[0] * 64])
+    """A thread that is gone while a model is open: a state that the server itself never gets into."""
+    endpoint, _ = recorded(digits)
+    endpoint.batcher._thread.shutdown()
+    local.plane.put(endpoint)
+    content: Any = [[0] * 64] if path == "/predict" else {"inputs": [tensor()]}
+    answer = local.post(path, content)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert answer.json()["error"] == "internal error; the server's log has it under this request_id"
-    assert f"request {answer.json()['request_id']}: POST /predict failed" in caplog.text
+    assert f"request {answer.json()['request_id']}: POST {path} failed" in caplog.text
     assert "cannot schedule new futures" in caplog.text

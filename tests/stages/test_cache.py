@@ -69,7 +69,7 @@ def test_a_damaged_artifact_is_reported_and_built_again(
     assert f"quantize: cached  {finished[1]['quantize'].digest[:12]}" in done.stderr
 
 
-@pytest.mark.parametrize("stage", ["train", "quantize", "evaluate"])
+@pytest.mark.parametrize("stage", ["quantize"])  # tests/pipeline/test_chaos.py kills more often
 def test_a_killed_run_is_finished_by_the_same_command(
     finished: tuple[Project, dict[str, Outcome]], tmp_path: Path, stage: str
 ) -> None:

@@ -18,10 +18,12 @@ from lifecycle.ledger import Ledger
 from lifecycle.pipeline.runner import Outcome
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.report.page.curves import Curves, find_curves
+from lifecycle.tracking.recorder import BRIEFLY_S
 from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
     from lifecycle.history import Entry
+    from lifecycle.tracking import RecordedRun
     from lifecycle.train.loggers.mlflow_run import MLFlowRun
 
 Effects = Mapping[str, Sequence[tuple[str, float]]]
@@ -82,22 +84,23 @@ class RunFacts:
 
 
 def find_facts(
-    pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: MLFlowRun
+    pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: RecordedRun
 ) -> RunFacts:
     """Gather what is known; what MLflow does not answer is left out and said so."""
     notes: list[str] = []
     curves: Curves = {}
     promotion = None
     try:
-        experiment = run.client.get_run(run.run_id).info.experiment_id
-        curves = find_curves(run.client, experiment, outcomes)
-        promotion = _promotion(outcomes, run)
+        live = run.live(BRIEFLY_S)
+        experiment = live.client.get_run(live.run_id).info.experiment_id
+        curves = find_curves(live.client, experiment, outcomes)
+        promotion = _promotion(outcomes, live)
     except Exception as error:  # MLflow's own, the network's, the database driver's: the page is made anyway
         notes.append(f"MLflow did not answer, so curves and promotions are not shown: {_first_line(error)}")
     return RunFacts(
         pipeline=pipeline,
         outcomes=outcomes,
-        run_id=run.run_id,
+        run_id=run.run_id or run.record,
         curves=curves,
         effects=_effects(workspace, outcomes),
         promotion=promotion,

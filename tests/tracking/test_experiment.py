@@ -14,11 +14,9 @@ from mlflow import MlflowClient
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.tracking import (
     Experiment,
-    PipelineRun,
     connect,
     find_registry,
     open_experiment,
-    stage_options,
 )
 from lifecycle.workspace import Workspace
 
@@ -99,22 +97,6 @@ def test_a_run_that_is_broken_off_says_so(
     with pytest.raises(type(error)), experiment.run("stage", {}) as log:
         raise error
     assert status(experiment, log.run_id) == expected
-
-
-def test_a_stage_is_a_child_whose_failure_fails_its_parent(experiment: Experiment) -> None:
-    children = []
-    with pytest.raises(RuntimeError), experiment.run("pipeline", {}) as parent:
-        run = PipelineRun(experiment, parent)
-        for name in ("train", "prune"):
-            with run.stage(name) as child:
-                children.append(child.run_id)  # type: ignore[attr-defined]
-                child.log_metrics({"val_acc": 0.5}, step=3)
-                if name == "prune":
-                    raise RuntimeError
-    found = experiment.client.search_runs([experiment.id], f"tags.`mlflow.parentRunId` = '{parent.run_id}'")
-    stages = {run.info.run_id: (run.data.tags["lifecycle.stage"], run.info.status) for run in found}
-    assert stages == {children[0]: ("train", "FINISHED"), children[1]: ("prune", "FAILED")}
-    assert status(experiment, parent.run_id) == "FAILED"
 
 
 def test_a_killed_run_is_reaped_and_no_other(experiment: Experiment, tmp_path: Path) -> None:
@@ -200,18 +182,3 @@ def test_pickles_are_not_loaded_once_connected(workspace: Workspace, monkeypatch
     monkeypatch.delenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION")
     connect(workspace, {})
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
-
-
-def test_the_options_of_every_stage_of_a_run_are_found_from_one_of_them(experiment: Experiment) -> None:
-    with experiment.run("digits", {}) as parent:
-        pipeline = PipelineRun(experiment, parent)
-        for name, options in (("train", {"trainer.max_epochs": 3}), ("prune", {"macs": 0.25})):
-            with pipeline.stage(name) as tracker:
-                tracker.log_params(options)
-                last = tracker.run_id  # type: ignore[attr-defined]
-    assert stage_options(experiment.client, last) == {
-        "train": {"trainer.max_epochs": "3"},
-        "prune": {"macs": "0.25"},
-    }
-    assert stage_options(experiment.client, parent.run_id) == {}
-    assert stage_options(experiment.client, "0" * 32) == {}
