@@ -45,7 +45,13 @@ def up_to(pipeline: Pipeline, stage: str) -> Pipeline:
 def run_reported(
     pipeline: Pipeline, workspace: Workspace, *, wait_s: float = 0.0
 ) -> tuple[list[Outcome], str]:
-    """Run a pipeline; what became of each stage, and where the page is that tells of it."""
+    """Run a pipeline; what became of each stage, and where the page is that tells of it.
+
+    Args:
+        pipeline: What to run.
+        workspace: Where.
+        wait_s: For how long to wait for another run there to end.
+    """
     from lifecycle.report.run import report_run
     from lifecycle.session import run_pipeline
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from lifecycle.connection import shown
 from lifecycle.core.errors import LifecycleError
 from lifecycle.doctor.finding import Finding
 from lifecycle.history import History
@@ -39,19 +39,10 @@ def tracking_findings(
     except LifecycleError as error:
         yield Finding(area="tracking", what=error.message, state="broken", mend=_mend(error, uri))
         return
-    yield Finding(area="tracking", what=f"MLflow at {without_password(uri)} answers, its schema is current")
+    yield Finding(area="tracking", what=f"MLflow at {shown(uri)} answers, its schema is current")
     if workspace is not None:
         yield from _orphans(client, workspace)
     yield from registry_findings(client)
-
-
-def without_password(uri: str) -> str:
-    """An address as it may be shown.
-
-    >>> without_password("postgresql://me:secret@host/db")
-    'postgresql://me:…@host/db'
-    """
-    return re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:…@", uri)
 
 
 def _connect(uri: str, workspace: Workspace | None, environment: Mapping[str, str]) -> MlflowClient:
@@ -64,7 +55,7 @@ def _connect(uri: str, workspace: Workspace | None, environment: Mapping[str, st
 
 def _mend(error: LifecycleError, uri: str) -> str:
     if "schema" in error.message:
-        return f"mlflow db upgrade {without_password(uri)}   (after a copy of the database was made)"
+        return f"mlflow db upgrade {shown(uri)}   (after a copy of the database was made)"
     return error.hint
 
 

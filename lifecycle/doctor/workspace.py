@@ -52,6 +52,9 @@ def lock(workspace: Workspace) -> Iterator[Finding]:
     if held:
         yield Finding(area=AREA, what="a run works in it", state="note")
         return
+    if waiting := len(list(workspace.path.glob("tracking/*/*.jsonl"))):
+        said = f"what {waiting} runs recorded waits for an MLflow that was away"
+        yield Finding(area=AREA, what=said, state="note", mend="The next run delivers it.")
     drafts, work = (list(workspace.cache.glob(f"*/.*.{ending}")) for ending in ("draft", "work"))
     if drafts:
         said = f"{len(drafts)} drafts of killed runs"

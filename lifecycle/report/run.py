@@ -22,7 +22,7 @@ def report_run(
 ) -> Path:
     """Write the page of a run and log it; returns where it is."""
     path = write_page(find_facts(pipeline, workspace, outcomes, run), workspace.reports)
-    run.log_artifacts(path.parent)  # recorded first: MLflow may be away
+    run.log_artifacts(path.parent)  # on disk first: MLflow gets it when it answers
     return path
 
 

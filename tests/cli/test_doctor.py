@@ -74,8 +74,11 @@ def test_what_is_wrong_with_files_and_runs_is_named(
     (workspace.cache / "train" / ".ab13.7.draft").mkdir()
     (workspace.cache / "train" / ".ab13.work").mkdir()
     client.create_run("0", tags={OWNER: workspace.identity})
+    (workspace.path / "tracking" / "embedded").mkdir(parents=True)
+    (workspace.path / "tracking" / "embedded" / "1.jsonl").write_text("")
     found = examine(lifecycle, code=1)
     assert [(area, what.partition(f"{workspace.path}")[2] or what) for area, what, _ in found] == [
+        ("workspace", "what 1 runs recorded waits for an MLflow that was away"),
         ("workspace", "1 drafts of killed runs"),
         ("workspace", "unfinished work of 1 killed stages"),
         ("workspace", "/cache/train/ab12 was altered: weights differs from its SHA-256"),
@@ -127,7 +130,7 @@ def test_a_server_that_is_away_is_named(lifecycle: CommandLine, monkeypatch: pyt
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("XDG_CACHE_HOME", str(lifecycle.folder / "cache"))
     [(area, what, _)] = examine(lifecycle, code=1)
-    assert area == "tracking" and what.startswith("MLflow at http://127.0.0.1:9 cannot be used")
+    assert area == "tracking" and what.startswith("MLflow at http://127.0.0.1:9 does not answer")
 
 
 def test_a_plug_in_that_does_not_load_is_named(

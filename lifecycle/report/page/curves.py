@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Curves = Mapping[str, Mapping[str, Points]]
 """By stage and metric: steps and values."""
 
+MACHINE = "system/"  # what a stage took of processor and memory
 SPLITS = ("train", "val", "valid", "validation")
 _LONGEST = 100_000
 
@@ -34,7 +35,11 @@ def find_curves(client: MlflowClient, experiment: str, outcomes: Sequence[Outcom
         query = f"tags.`lifecycle.digest` = '{outcome.artifact.digest}' AND tags.`lifecycle.cached` = 'false'"
         runs = client.search_runs([experiment], query, max_results=1, order_by=["start_time DESC"])
         if runs:
-            names = [name for name in runs[0].data.metrics if name not in (*COSTS, "epoch")]
+            names = [
+                name
+                for name in runs[0].data.metrics
+                if name not in (*COSTS, "epoch") and not name.startswith(MACHINE)
+            ]
             curves = {name: _points(client, runs[0].info.run_id, name) for name in names}
             if any(curves.values()):
                 found[outcome.name] = {name: points for name, points in curves.items() if points}
