@@ -53,7 +53,8 @@ class Rehearsal:
     def __init__(self, trainer: Trainer, module: Module, callback: Callback) -> None:
         if trainer.world_size > 1:
             raise UsageError(
-                f"learning rates and batch sizes are searched in one process, and there are {trainer.world_size}",
+                "learning rates and batch sizes are searched in one process, and there are "
+                f"{trainer.world_size}",
                 hint="Search with devices=1, and pass what was found.",
             )
         self._trainer = trainer

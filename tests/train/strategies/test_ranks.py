@@ -113,7 +113,7 @@ def test_one_process_goes_on_where_two_ended(folder: Path, two: Outcomes, one: O
     assert all(torch.equal(state[i]["exp_avg"], wanted[i]["exp_avg"]) for i in wanted)
 
 
-def test_the_sums_of_a_cut_epoch_go_on_in_one_process(folder: Path, two: Outcomes) -> None:
+def test_the_first_process_alone_writes_and_removes_checkpoints(folder: Path, two: Outcomes) -> None:
     kept = folder / "two" / "resumed" / "kept"
     assert [path.name for path in sorted(kept.glob("*.ckpt"))] == ["epoch=1-step=12.ckpt", "last.ckpt"]
 
