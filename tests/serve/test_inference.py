@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.serve.batching import Batching
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.settings import ServedModel, Settings
 from tests.serve.asking import IMAGES, INFER, Local, infer, tensor
 from tests.serve.bundles import expected_logits, identity_bundle, log_bundle, sum_bundle
+from tests.serve.held import recorded
 from tests.serve.servers import started
 
 HEADER = "Inference-Header-Content-Length"
@@ -146,6 +149,34 @@ def test_a_generous_timeout_changes_nothing(client: httpx.Client) -> None:
     assert infer(client, tensor(), parameters={"timeout": 10_000_000}).status_code == 200
     answer = client.post(INFER, json={"inputs": [tensor()]}, headers={"X-Timeout-Us": "10000000"})
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("how", ["parameter", "header"])
+def test_a_request_may_say_how_long_it_waits(digits: Artifact, how: str) -> None:
+    """It waits behind one that is computed, for a microsecond; and is not computed itself."""
+    endpoint, recorder = recorded(digits, Batching(deadline_s=60))
+    local = Local(DataPlane())
+    local.plane.put(endpoint)
+    content: dict[str, Any] = {"inputs": [tensor()]}
+    headers = {"X-Timeout-Us": "1"} if how == "header" else {}
+    hasty = content | ({"parameters": {"timeout": 1}} if how == "parameter" else {})
+
+    async def two() -> list[httpx.Response]:
+        with recorder:
+            first = asyncio.create_task(local.send("POST", "/v2/models/m/infer", json=content))
+            while not recorder.sizes:
+                await asyncio.sleep(0.001)
+            options = {"json": hasty, "headers": headers}
+            second = asyncio.create_task(local.send("POST", "/v2/models/m/infer", **options))
+            while endpoint.batcher.accepted < 2:
+                await asyncio.sleep(0.001)
+        return await asyncio.gather(first, second)
+
+    first, second = asyncio.run(two())
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert "its turn did not come before its deadline; it was not computed" in second.json()["error"]
+    assert recorder.sizes == [3]
+    local.plane.close()
 
 
 def test_several_models_and_workers_answer_and_count_together(digits: Artifact, tmp_path: Path) -> None:
