@@ -29,7 +29,7 @@ from trainer import interval, quiet
 
 import lifecycle as pl
 
-STEPS, BATCH = 60, 64
+STEPS, BATCH = 200, 64
 
 
 def layers() -> nn.Module:

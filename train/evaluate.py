@@ -114,7 +114,7 @@ class Evaluation:
             self.logbook.loader = None
             self.results.end_steps()
             hooks.call(f"on_{kind}_epoch_end")
-            if self.logbook.pool is not None:
+            if self.logbook.pool is not None and hooks[f"on_{kind}_epoch_end"]:
                 self.logbook.pool()
             of_all = self.results.keep(self.logbook.epoch_values())
             found = [metrics | of_all for metrics in found]

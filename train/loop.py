@@ -179,8 +179,9 @@ class FitLoop:
         self.check_losses()
         self.pool()
         results.end_steps()
-        self.hooks.call("on_train_epoch_end")
-        self.pool()
+        if self.hooks["on_train_epoch_end"]:
+            self.hooks.call("on_train_epoch_end")
+            self.pool()
         wanted = results.keep(self.logbook.epoch_values())
         if not cut:
             step_schedules(self.schedules, "epoch", self, follow_metric=True)

@@ -155,7 +155,7 @@ class ProgressBar(ProgressSurface):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Module) -> None:
         """Redraw with what validation logged."""
         self._drawn = self._next == math.inf
-        if self._each_epoch or time.monotonic() >= self._next:
+        if (self._each_epoch and self.is_enabled) or time.monotonic() >= self._next:
             self._draw_train(trainer, pl_module, last=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: Module) -> None:

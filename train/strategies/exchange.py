@@ -13,15 +13,20 @@ from lifecycle.core.errors import UsageError
 
 
 def packed(value: object) -> Tensor:
-    """A value as bytes, on the processor.
+    """A value as bytes, on the processor."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+
+
+def checked(value: object) -> Tensor:
+    """The same of what a user sends.
 
     Raises:
         UsageError: it is neither plain nor a tensor, nor made of such.
     """
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    found = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
     try:
+        found = packed(value)
         unpacked(found)
     except Exception as error:
         raise UsageError(
@@ -51,7 +56,7 @@ def gathered(value: object, size: int, group: Any = None) -> list[Any]:
 
 def broadcast(value: object, rank: int, src: int, group: Any = None) -> Any:
     """What the process `src` has."""
-    data = packed(value) if rank == src else torch.empty(0, dtype=torch.uint8)
+    data = checked(value) if rank == src else torch.empty(0, dtype=torch.uint8)
     length = torch.tensor([len(data)])
     dist.broadcast(length, src=src, group=group)
     if rank != src:
