@@ -131,8 +131,22 @@ class Trainer(TrainerOptions):
     ) -> list[Any] | None:
         """Run ``predict_step``; returns what it gave for each batch, in a list for each loader if several.
 
-        Each of several processes returns what it has predicted itself.
+        Each of several processes returns what it has predicted itself; those that are forked or spawned from
+        here return nothing, and write with a `BasePredictionWriter`.
         """
+        launched, _ = self.strategy.launch(
+            self,
+            self.predict,
+            {
+                "model": model,
+                "dataloaders": dataloaders,
+                "datamodule": datamodule,
+                "return_predictions": False,
+                "ckpt_path": ckpt_path,
+            },
+        )
+        if launched:
+            return None
         with self._evaluating("predict", model, dataloaders, ckpt_path, datamodule) as work:
             work.keep = return_predictions is not False
             work.run()
