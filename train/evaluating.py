@@ -14,6 +14,7 @@ from lifecycle.train.diagnose import explain
 from lifecycle.train.evaluate import Evaluation, Kind
 from lifecycle.train.feed import evaluation_feeds
 from lifecycle.train.hooks import STRATEGY, Hooks
+from lifecycle.train.pooling import share
 from lifecycle.train.seeding import mix
 from lifecycle.train.steps import bound_step, preparer
 
@@ -78,7 +79,7 @@ def evaluation(
         silent=trainer.barebones,
     )
     if kind != "predict":
-        trainer.share(work.logbook, module, steps=False)
+        share(work.logbook, module, trainer.strategy, steps=False)
     return work
 
 

@@ -21,6 +21,7 @@ from lifecycle.train.loop import Batches, FitLoop
 from lifecycle.train.optim import optimization
 from lifecycle.train.optimize import Automatic, Manual, Tools, backward, backward_of
 from lifecycle.train.optimizer import ModuleOptimizer
+from lifecycle.train.pooling import share
 from lifecycle.train.steps import bound_step, preparer
 from lifecycle.train.uneven import agree_on_batches, in_step
 
@@ -73,7 +74,7 @@ class Fitting:
         hooks.call("on_fit_start")
         trainer.report_hyperparameters(module)
         module.zero_grad()
-        trainer.share(progress.logbook, module, steps=True)
+        share(progress.logbook, module, trainer.strategy, steps=True)
         if content is not None:
             restore_progress(content, module, progress, trainer.strategy)
         if not progress.state.batch:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lifecycle.train.feeds.shards import Shard
+from lifecycle.train.seeding import mix
+
 if TYPE_CHECKING:
     import torch
 
@@ -21,12 +24,14 @@ class Placement:
         device: Where the module of this process is.
         strategy: What is done across processes.
         precision_plugin: In which types the module computes.
+        use_distributed_sampler: Whether the samples of a loader are shared out between processes.
     """
 
     accelerator: Accelerator
     device: torch.device
     strategy: Strategy
     precision_plugin: Precision
+    use_distributed_sampler: bool
 
     @property
     def precision(self) -> str:
@@ -86,3 +91,13 @@ class Placement:
         if self.world_size == 1:
             return None
         return {"num_replicas": self.world_size, "rank": self.global_rank}
+
+    @property
+    def shard(self) -> Shard:
+        """Which samples of a loader this process reads."""
+        splits = self.use_distributed_sampler and self.strategy.shards_samples
+        return Shard(rank=self.global_rank, count=self.world_size, splits=splits)
+
+    def stream_of(self, seed: int) -> int:
+        """The seed of this process's own random numbers; the first one's are those of one alone."""
+        return mix(seed, self.global_rank) if self.global_rank else seed

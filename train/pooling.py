@@ -8,15 +8,33 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lifecycle.train.metrics import MERGE, Entry, Logbook
-from lifecycle.train.torchmetric import Metric
+from lifecycle.train.torchmetric import Metric, metrics_of
+
+if TYPE_CHECKING:
+    from lifecycle.train.module import Module
+    from lifecycle.train.strategies.base import Strategy
 
 Gather = Callable[[Any], list[Any]]  # a plain value in, those of all processes out
+
+
+def share(book: Logbook, module: Module, strategy: Strategy, *, steps: bool) -> None:
+    """Let what is logged be reduced over all processes, if there are several.
+
+    Args:
+        book: Takes what is logged.
+        module: Logs it.
+        strategy: Asks the others.
+        steps: Whether all processes take equally many steps, so that values of steps can be reduced too.
+    """
+    several = strategy.world_size > 1
+    book.sync = strategy.sync_step if several and steps else None
+    book.pool = (lambda: pool(book, dict(metrics_of(module)), strategy.gathered)) if several else None
 
 
 def pool(book: Logbook, metrics: Mapping[str, Metric], gather: Gather) -> None:

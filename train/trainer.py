@@ -23,20 +23,16 @@ from lifecycle.train.ckpt_path import chosen_checkpoint
 from lifecycle.train.data import DataModule
 from lifecycle.train.evaluate import Evaluation, Kind
 from lifecycle.train.evaluating import SPLITS, evaluation
-from lifecycle.train.feed import Shard
 from lifecycle.train.fitting import Fitting
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.hparams import merged
 from lifecycle.train.loggers import Delivery
 from lifecycle.train.loggers.dummy import DummyLogger
-from lifecycle.train.metrics import Logbook, as_floats
+from lifecycle.train.metrics import as_floats
 from lifecycle.train.module import Module
-from lifecycle.train.pooling import pool
-from lifecycle.train.seeding import mix
 from lifecycle.train.session import check_module, session, unwrapped
 from lifecycle.train.sources import Sources, arguments
 from lifecycle.train.tables import show_metrics
-from lifecycle.train.torchmetric import metrics_of
 from lifecycle.train.trainer_options import TrainerOptions
 
 if TYPE_CHECKING:
@@ -131,8 +127,22 @@ class Trainer(TrainerOptions):
     ) -> list[Any] | None:
         """Run ``predict_step``; returns what it gave for each batch, in a list for each loader if several.
 
-        Each of several processes returns what it has predicted itself.
+        Each of several processes returns what it has predicted itself; those that are forked or spawned from
+        here return nothing, and write with a `BasePredictionWriter`.
         """
+        launched, _ = self.strategy.launch(
+            self,
+            self.predict,
+            {
+                "model": model,
+                "dataloaders": dataloaders,
+                "datamodule": datamodule,
+                "return_predictions": False,
+                "ckpt_path": ckpt_path,
+            },
+        )
+        if launched:
+            return None
         with self._evaluating("predict", model, dataloaders, ckpt_path, datamodule) as work:
             work.keep = return_predictions is not False
             work.run()
@@ -386,30 +396,6 @@ class Trainer(TrainerOptions):
         restore_callbacks(content, self.callbacks)
 
     # Several processes
-
-    @property
-    def shard(self) -> Shard:
-        """Which samples of a loader this process reads."""
-        splits = self.use_distributed_sampler and self.strategy.shards_samples
-        return Shard(rank=self.global_rank, count=self.world_size, splits=splits)
-
-    def stream_of(self, seed: int) -> int:
-        """The seed of this process's own random numbers; the first one's are those of one alone."""
-        return mix(seed, self.global_rank) if self.global_rank else seed
-
-    def share(self, book: Logbook, module: Module, *, steps: bool) -> None:
-        """Let what is logged be reduced over all processes, if there are several.
-
-        Args:
-            book: Takes what is logged.
-            module: Logs it.
-            steps: Whether all processes take equally many steps, so that values of steps can be reduced too.
-        """
-        several = self.world_size > 1
-        book.sync = self.strategy.sync_step if several and steps else None
-        book.pool = (
-            (lambda: pool(book, dict(metrics_of(module)), self.strategy.gathered)) if several else None
-        )
 
     def hand_over(self, result: object) -> dict[str, object]:
         """What a verb that ran in another process leaves behind, as plain values and tensors."""
