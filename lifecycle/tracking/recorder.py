@@ -14,6 +14,7 @@ from lifecycle.connection import connect, shown, tracking_uri
 from lifecycle.core import interrupt
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import LifecycleError
+from lifecycle.core.secrets import mask
 from lifecycle.core.stage import Tracker
 from lifecycle.tracking.courier import Courier
 from lifecycle.tracking.delivery import Delivery, waiting_folder
@@ -161,7 +162,8 @@ class RecordedRun:
 
     def log_params(self, params: Mapping[str, JSON]) -> None:
         """Record options."""
-        self.write("params", params=dict(params))
+        texts = {name: mask(value) if isinstance(value, str) else value for name, value in params.items()}
+        self.write("params", params=texts)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record numbers at a step of training; without one, at the last."""
@@ -190,7 +192,7 @@ class RecordedRun:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record short texts."""
-        self.write("tags", tags=dict(tags))
+        self.write("tags", tags={name: mask(text) for name, text in tags.items()})
 
     def write(self, do: str, *, durable: bool = False, **content: JSON) -> None:
         """Record one thing that was done to the run."""
