@@ -7,15 +7,15 @@ from lifecycle.gates.paired import paired
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    """Two files of equal accuracy on 200 drawn samples, 200 times: 95 % of the intervals hold 0."""
+    """Two files of equal accuracy on 200 drawn samples, 60 times: 95 % of the intervals hold 0."""
     generator = np.random.default_rng(1)
     covered = sure = 0
-    for _ in range(200):
+    for _ in range(60):
         one, other = (generator.random(200) < 0.9).astype(float), (generator.random(200) < 0.9).astype(float)
         found = paired(one, other)
         covered += found.low <= 0 <= found.high
         sure += found.says(less_is_better=False) != "no difference beyond noise"
-    assert 180 <= covered <= 199 and sure <= 14
+    assert 52 <= covered <= 60 and sure <= 8
 
 
 def test_mcnemar_looks_at_the_pairs_that_differ() -> None:
