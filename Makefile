@@ -20,7 +20,7 @@ demo: $(RUN) ## Train, prune, quantize, export, check, register, promote and ser
 	@$(BIN)/python examples/digits/demo.py
 
 test: $(DEV) ## Run all tests
-	@$(BIN)/python -m pytest -q --durations=20 -n auto --maxprocesses=4 --dist=loadfile
+	@$(BIN)/python -m pytest -q --durations=20 -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 check: $(DEV) ## Check format, lint, types and import contracts
 	@echo "==> format";           $(BIN)/ruff format --check .

@@ -68,6 +68,28 @@ def client(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return connect(workspace, {})
 
 
+# Files that take minutes begin first: at the end they would be waited for, one by one.
+LONGEST = (
+    "train/test_chaos.py",
+    "stages/test_cache.py",
+    "stages/test_digits.py",
+    "tracking/test_server.py",
+    "pipeline/test_chaos.py",
+    "test_ledger.py",
+    "cli/test_promotion.py",
+    "serve/test_following.py",
+    "compress/test_networks.py",
+    "train/strategies/test_launch.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, all others as they were found."""
+    folder = Path(__file__).parent
+    places = {folder / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a process that runs a part of the tests (pytest-xdist) what was taken out of the environment."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parents[1]
 STAGE_FOLDERS = ("train", "compress", "export", "serve")
 
@@ -206,3 +208,7 @@ def test_absent_system_package_fails_where_skipping_is_forbidden(absent_package:
     done = run(sys.executable, "-m", "pytest", "-q", cwd=absent_package, LIFECYCLE_FORBID_SKIPS="1")
     assert done.returncode == 1
     assert "the Debian package 'no-such-package' is not installed, and skipping is forbidden" in done.stdout
+
+
+def test_the_longest_files_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
