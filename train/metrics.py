@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from lifecycle.core.errors import UsageError
 from lifecycle.train.data import batch_size
 from lifecycle.train.log_rules import Levels, levels_of
-from lifecycle.train.torchmetric import Metric, batch_value, is_metric
+from lifecycle.train.torchmetric import Metric, batch_value, is_metric, perhaps_unfed
 
 Reduction: TypeAlias = "str | Callable[..., Any]"
 Sync: TypeAlias = "Callable[[Tensor, str], Tensor]"
@@ -208,7 +209,11 @@ class Logbook:
     def epoch_values(self) -> Iterator[tuple[Entry, str, Tensor]]:
         """Entries of the loader at work that report at the end: entry, name, reduced value."""
         for (_, _, loader), entry in self.entries.items():
-            if loader == self.loader and (value := entry.epoch_value()) is not None:
+            if loader != self.loader:
+                continue
+            with nullcontext() if self.pool is None else perhaps_unfed():
+                value = entry.epoch_value()
+            if value is not None:
                 yield entry, entry.epoch_name, value
 
     def clear(self) -> None:

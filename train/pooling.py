@@ -6,7 +6,6 @@ process that did not log one (it had no batch, or the first one logs alone) keep
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lifecycle.train.metrics import MERGE, Entry, Logbook
-from lifecycle.train.torchmetric import Metric, metrics_of
+from lifecycle.train.torchmetric import Metric, metrics_of, perhaps_unfed
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
@@ -58,8 +57,7 @@ def pool(book: Logbook, metrics: Mapping[str, Metric], gather: Gather) -> None:
             book.load_state_dict([{**items[0], "last": None, "total": None, "weight": 0}], metrics)
         entry = book.entries[key]
         if entry.metric is not None:
-            with warnings.catch_warnings():  # of one that saw no batch here
-                warnings.filterwarnings("ignore", message=".*was called before the ``update`` method")
+            with perhaps_unfed():
                 entry.epoch_value()
         elif entry.on_epoch:
             entry.reduced = pooled(entry, items)

@@ -6,7 +6,9 @@ The package is not imported unless the user's code did so.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from torch import Tensor, nn
@@ -27,6 +29,14 @@ def batch_value(metric: Metric) -> Tensor | None:
     """What the metric's last call gave for its batch; None when it was only updated."""
     value = metric._forward_cache
     return value.detach() if isinstance(value, Tensor) else None
+
+
+@contextmanager
+def perhaps_unfed() -> Iterator[None]:
+    """Let metrics compute of which some saw no batch in this process: others did."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*was called before the ``update`` method")
+        yield
 
 
 def metrics_of(module: nn.Module) -> Iterator[tuple[str, Metric]]:

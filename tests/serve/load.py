@@ -120,7 +120,7 @@ class Load:
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
-            if fresh and isinstance(error, ConnectionResetError | http.client.RemoteDisconnected):
+            if fresh and isinstance(error, ConnectionError | http.client.RemoteDisconnected):
                 self.ended += 1  # it waited in the system's queue: no process had taken it
                 return False
             self.failures.append(f"{type(error).__name__}: {error}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchmetrics
 
 from tests.train.strategies import ranks
 from tests.train.strategies.forked import run_ranks
@@ -36,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(folder: Path) -> Outcomes:
+    assert torchmetrics.Metric  # imported where no rank is set yet, so that each process hears its warnings
     return run_ranks([*BOTH, *ALONE_NOT], folder / "two")
 
 
