@@ -28,7 +28,7 @@ def breaks(old: Signature, new: Signature) -> list[str]:
 
 
 def _inputs(old: dict[str, TensorSpec], new: dict[str, TensorSpec]) -> Iterable[str]:
-    for name in new.keys() - old.keys():
+    for name in sorted(new.keys() - old.keys()):
         yield f"input '{name}' was not asked for"
     for name, spec in old.items():
         if name not in new:

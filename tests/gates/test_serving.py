@@ -67,19 +67,24 @@ def test_who_takes_and_gives_the_same_or_more_is_compatible(tmp_path: Path) -> N
         (
             (replace(IMAGE, dtype="float32"),),
             (LOGITS,),
-            "REFUSED  input 'image': float32 [batch, 1, 8, 8] (allowed: as the champion: uint8 [batch, 1, 8, 8])",
+            "REFUSED  signature: input 'image' is float32 [batch, 1, 8, 8]; it was uint8 [batch, 1, 8, 8] "
+            "(allowed: takes and gives what version 1 does)",
+        ),
+        ((replace(IMAGE, shape=("batch", 3, 8, 8)),), (LOGITS,), "input 'image' is uint8 [batch, 3, 8, 8]; "),
+        ((replace(IMAGE, shape=(1, 1, 8, 8)),), (LOGITS,), "input 'image' is uint8 [1, 1, 8, 8]; it was "),
+        ((replace(IMAGE, name="picture"),), (LOGITS,), "REFUSED  signature: input 'image' is gone"),
+        (
+            (IMAGE, replace(IMAGE, name="mask")),
+            (LOGITS,),
+            "REFUSED  signature: input 'mask' was not asked for",
         ),
         (
-            (replace(IMAGE, shape=("batch", 3, 8, 8)),),
-            (LOGITS,),
-            "REFUSED  input 'image': uint8 [batch, 3, 8, 8]",
+            (IMAGE,),
+            (replace(LOGITS, shape=("batch", 11)),),
+            "output 'logits' is float32 [batch, 11]; it was ",
         ),
-        ((replace(IMAGE, shape=(1, 1, 8, 8)),), (LOGITS,), "REFUSED  input 'image': uint8 [1, 1, 8, 8]"),
-        ((replace(IMAGE, name="picture"),), (LOGITS,), "REFUSED  input 'image': gone"),
-        ((IMAGE, replace(IMAGE, name="mask")), (LOGITS,), "REFUSED  input 'mask': uint8"),
-        ((IMAGE,), (replace(LOGITS, shape=("batch", 11)),), "REFUSED  output 'logits': float32 [batch, 11]"),
-        ((IMAGE,), (replace(LOGITS, shape=("batch", "classes")),), "REFUSED  output 'logits'"),
-        ((IMAGE,), (replace(LOGITS, name="scores"),), "REFUSED  output 'logits': gone"),
+        ((IMAGE,), (replace(LOGITS, shape=("batch", "classes")),), "REFUSED  signature: output 'logits' is "),
+        ((IMAGE,), (replace(LOGITS, name="scores"),), "REFUSED  signature: output 'logits' is gone"),
     ],
 )
 def test_what_would_break_a_client_is_refused(
