@@ -32,7 +32,7 @@ def find_model(model: str, workspace: Path | None, *, follow: bool) -> ServedMod
             plain = "/" not in model and ":" not in model and "@" not in model
             raise UsageError(
                 f"'{model}' is neither models:/NAME@ALIAS, models:/NAME/VERSION nor a folder",
-                hint=f"A registered model's champion is served by: models:/{model}@champion" if plain else "",
+                hint=f"A registered model's champion is named: models:/{model}@champion" if plain else "",
             )
         bundle = open_artifact(Path(model), "bundle")
         name = Path(model).resolve().parent.name
