@@ -81,7 +81,7 @@ def find_version(client: MlflowClient, uri: str) -> Version:
     except MlflowException as error:
         if error.error_code not in _ABSENT:
             raise LifecycleError(f"the registry does not answer for '{uri}': {error}") from error
-        raise UsageError(_absent(client, uri, name), hint=_hint(name)) from error
+        raise UsageError(_absent(client, uri, name), hint=_hint(client, name)) from error
 
 
 def alias_of(client: MlflowClient, name: str, alias: str) -> Version | None:
@@ -288,18 +288,19 @@ def known_model(client: MlflowClient, name: str) -> None:
     """
     names = model_names(client)
     if name not in names:
-        raise UsageError(f"no registered model '{name}': {suggest(name, names)}", hint=_hint(name))
+        raise UsageError(f"no registered model '{name}': {suggest(name, names)}", hint=_hint(client, name))
 
 
 def _absent(client: MlflowClient, uri: str, name: str) -> str:
     models = model_names(client)
     if name not in models:
-        return f"'{uri}': no registered model '{name}'; there are: {', '.join(models) or '(none)'}"
+        return f"'{uri}': no registered model '{name}': {suggest(name, models)}"
     aliases = client.get_registered_model(name).aliases
     numbers = sorted(int(item.version) for item in client.search_model_versions(f"name = '{name}'"))
     shown = ", ".join(f"@{alias} → {number}" for alias, number in sorted(aliases.items())) or "(none)"
     return f"'{uri}' does not exist; aliases: {shown}; versions: {', '.join(map(str, numbers)) or '(none)'}"
 
 
-def _hint(name: str) -> str:
-    return f"`lifecycle run` registers a challenger; `lifecycle promote {name}` makes it champion."
+def _hint(client: MlflowClient, name: str) -> str:
+    shown = name if name in model_names(client) else "NAME"  # never a command with the mistake in it
+    return f"`lifecycle run` registers a challenger; `lifecycle promote {shown}` makes it champion."

@@ -135,6 +135,11 @@ def find_workspace(given: Path | None) -> Workspace:
             raise UsageError(
                 f"no workspace {given}", hint="`lifecycle run FILE` makes one beside its pipeline file."
             )
+        if given.name != FOLDER and (given / FOLDER).is_dir():
+            raise UsageError(
+                f"{given} is the folder of a project, not its workspace",
+                hint=f"Write --workspace {given / FOLDER}",
+            )
         return Workspace(given.resolve())
     here = Path.cwd()
     for folder in (here, *here.parents):

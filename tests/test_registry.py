@@ -30,7 +30,7 @@ def test_versions_are_found_by_alias_and_by_number(client: MlflowClient, tmp_pat
     [
         ("digits", "expected models:/NAME@ALIAS or models:/NAME/NUMBER"),
         ("models:/digits", "expected models:/NAME@ALIAS or models:/NAME/NUMBER"),
-        ("models:/digit@champion", "no registered model 'digit'; there are: digits"),
+        ("models:/digit@champion", "no registered model 'digit': did you mean 'digits'? Allowed: digits"),
         ("models:/digits@champion", "aliases: @challenger → 1; versions: 1"),
         ("models:/digits/7", "aliases: @challenger → 1; versions: 1"),
     ],
@@ -42,6 +42,7 @@ def test_what_is_not_there_is_answered_with_what_is(
     with pytest.raises(UsageError) as error:
         find_version(client, uri)
     assert message in error.value.message
+    assert "promote digit`" not in error.value.hint  # a command to copy never repeats the mistake
 
 
 def test_the_same_content_is_registered_once(client: MlflowClient, tmp_path: Path) -> None:

@@ -150,3 +150,8 @@ def test_a_missing_workspace_is_refused_with_what_to_do(
         find_workspace(None)
     with pytest.raises(UsageError, match=r"^no workspace nowhere\n`lifecycle run FILE` makes one"):
         find_workspace(Path("nowhere"))
+    (tmp_path / "project" / ".lifecycle").mkdir(parents=True)
+    with pytest.raises(
+        UsageError, match=r"^project is the folder of a project.*\nWrite --workspace project/.lifecycle$"
+    ):
+        find_workspace(Path("project"))

@@ -28,6 +28,7 @@ import click
 from lifecycle.cli.output import print_error, print_note
 from lifecycle.core import interrupt
 from lifecycle.core.errors import LifecycleError, suggest
+from lifecycle.core.reference import place_in_project
 
 VERBS = {
     "init": "A new project that runs as it is.",
@@ -114,6 +115,8 @@ def _run(words: Sequence[str], *, verbose: bool) -> int:
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.NoSuchOption) and _takes_values(error.ctx):
+            print_note("A value of the pipeline file is set without dashes, as in train.trainer.max_epochs=3")
         return error.exit_code
     except (click.Abort, KeyboardInterrupt, interrupt.Terminated):
         return 128 + signal.SIGINT
@@ -121,6 +124,10 @@ def _run(words: Sequence[str], *, verbose: bool) -> int:
         if interrupt.received() is None:
             _show(error, verbose=verbose)
         return error.exit_code if isinstance(error, LifecycleError) else 1
+
+
+def _takes_values(context: click.Context | None) -> bool:
+    return context is not None and any(each.name == "overrides" for each in context.command.params)
 
 
 def _show(error: Exception, *, verbose: bool) -> None:
@@ -132,4 +139,6 @@ def _show(error: Exception, *, verbose: bool) -> None:
         print_error(f"{error}\nMake room: the same command goes on from here.")
     else:
         hint = "" if verbose else "\nRun it again with `lifecycle -v …` for the traceback."
-        print_error(f"{type(error).__name__}: {error}{hint}")
+        place = place_in_project(error)
+        where = f"\nIt was raised at {place}." if place else ""
+        print_error(f"{type(error).__name__}: {error}{where}{hint}")

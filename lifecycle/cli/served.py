@@ -29,7 +29,11 @@ def find_model(model: str, workspace: Path | None, *, follow: bool) -> ServedMod
 
     if not model.startswith("models:/"):
         if not Path(model).is_dir():
-            raise UsageError(f"'{model}' is neither models:/NAME@ALIAS, models:/NAME/VERSION nor a folder")
+            plain = "/" not in model and ":" not in model and "@" not in model
+            raise UsageError(
+                f"'{model}' is neither models:/NAME@ALIAS, models:/NAME/VERSION nor a folder",
+                hint=f"A registered model's champion is named: models:/{model}@champion" if plain else "",
+            )
         bundle = open_artifact(Path(model), "bundle")
         name = Path(model).resolve().parent.name
         return ServedModel(name=name, version=bundle.digest[:12], bundle=bundle.path)

@@ -121,7 +121,8 @@ def open_artifact(path: Path, kind: str | None = None) -> Artifact:
     """
     manifest_path = path / MANIFEST
     if not manifest_path.is_file():
-        raise ArtifactError(f"{path} is not an artifact: it has no {MANIFEST}")
+        there = f"it has no {MANIFEST}" if path.exists() else "there is no such folder"
+        raise ArtifactError(f"{path} is not an artifact: {there}")
     manifest = _object(manifest_path)
     files = manifest.get("files")
     found = manifest.get("kind")

@@ -24,6 +24,7 @@ T = TypeVar("T")
 Key = tuple[str, ...]
 PREFIX = "LIFECYCLE_"
 _DEEPEST = 16
+_NO_FILE = "Go to the folder that has one, or begin a project with: lifecycle init NAME"
 
 
 @dataclass
@@ -117,9 +118,15 @@ def read_config(
 
 def _read_file(path: Path, config: Config) -> None:
     if not path.is_file():
-        beside = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        closest = suggest(path.name, beside) if beside else "nor any other pipeline file beside it"
-        raise UsageError(f"no file {path}: {closest}")
+        folder = path if path.is_dir() else path.parent
+        beside = [each.name for each in folder.glob("*.y*ml")]
+        if not beside:
+            raise UsageError(f"no file {path}: nor any other pipeline file beside it", hint=_NO_FILE)
+        raise UsageError(
+            f"{path} is a folder: name a pipeline file in it; {suggest('', beside)}"
+            if path.is_dir()
+            else f"no file {path}: {suggest(path.name, beside)}"
+        )
     try:
         node = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
@@ -129,9 +136,22 @@ def _read_file(path: Path, config: Config) -> None:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         lines = path.read_text(errors="replace").splitlines()
-        quoted = mark is not None and mark.line < len(lines) and "{env:" in lines[mark.line]
-        hint = 'Between braces a reference needs quotes: {token: "${env:TOKEN}"}' if quoted else ""
-        raise UsageError(f"{place}: not YAML: {getattr(error, 'problem', error)}", hint=hint) from None
+        line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+        problem = str(getattr(error, "problem", error))
+        raise UsageError(f"{place}: not YAML: {problem}", hint=_mend(path, line, problem)) from None
+
+
+def _mend(path: Path, line: str, problem: str) -> str:
+    """What to write instead, where the mistake is one of those that are often made."""
+    if path.suffix == ".py":
+        return "A pipeline file is meant: the one that says `model: FILE.py:CLASS`."
+    if "{env:" in line:
+        return 'Between braces a reference needs quotes: {token: "${env:TOKEN}"}'
+    if "\t" in line:
+        return "Indent with spaces: YAML allows no tabs."
+    if "<block mapping start>" in problem:
+        return "Keys of one mapping begin in the same column: take spaces before this one away, or add some."
+    return ""
 
 
 def _read_mapping(node: yaml.MappingNode, above: Key, path: Path, config: Config) -> None:

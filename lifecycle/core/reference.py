@@ -34,7 +34,11 @@ class Reference:
 
     def __post_init__(self) -> None:
         if not self.module or not self.name:
-            raise UsageError(f"'{self.text}' names no class: expected FILE.py:CLASS or package.module:CLASS")
+            name = self.text if self.text.endswith(".py") else "model.py"
+            raise UsageError(
+                f"'{self.text}' names no class: expected FILE.py:CLASS or package.module:CLASS",
+                hint=f"Write the class behind a colon, as in {name}:Net.",
+            )
 
     @property
     def module(self) -> str:
@@ -222,8 +226,23 @@ def _import(root: Path, path: Path) -> ModuleType:
         raise
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        lacking = isinstance(error, ModuleNotFoundError)
+        raise UsageError(
+            f"{path} cannot be imported: {type(error).__name__}: {error}",
+            hint="Correct its name, or install it beside lifecycle." if lacking else "",
+        ) from error
     return module
+
+
+def place_in_project(error: BaseException) -> str:
+    """Where in a project's own file an exception passed last: ``data.py:12, in setup``; empty if nowhere."""
+    place, step = "", error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if step.tb_frame.f_globals.get("__name__", "").rpartition(".")[2].startswith("_project_"):
+            place = f"{Path(code.co_filename).name}:{step.tb_lineno}, in {code.co_name}"
+        step = step.tb_next
+    return place
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lifecycle.core.errors import LifecycleError
@@ -57,7 +58,11 @@ def _scored(case: Case, thresholds: Mapping[str, Threshold]) -> list[Row]:
     rows = []
     for name, threshold in thresholds.items():
         before = found.champion.metrics.get(name) if found.champion else None
-        rows += threshold.judge(name, found.candidate.metrics.get(name), before)
+        judged = threshold.judge(name, found.candidate.metrics.get(name), before)
+        if name not in found.candidate.metrics:
+            logged = ", ".join(sorted(found.candidate.metrics)) or "nothing"
+            judged = [replace(row, measured=f"not measured: test_step logs {logged}") for row in judged]
+        rows += judged
         rows += _beside(case, name, threshold, found)
     return rows
 

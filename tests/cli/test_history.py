@@ -71,7 +71,7 @@ def test_wrong_words_are_answered_with_right_ones(
     for words, message in (
         (("history", "digit"), "no registered model 'digit': did you mean 'digits'?"),
         (("status", "digit"), "no registered model 'digit': did you mean 'digits'?"),
-        (("rollback", "digit"), "no registered model 'digit'; there are: digits"),
+        (("rollback", "digit"), "no registered model 'digit': did you mean 'digits'? Allowed: digits"),
         (("rollback", "digits"), "aliases: @challenger → 1; versions: 1"),
         (("promote", "digits", "7"), "aliases: @challenger → 1; versions: 1"),
         (("promote", "digits", "--to", "latest"), "alias 'latest' is reserved"),

@@ -66,6 +66,10 @@ def test_the_version_is_told(lifecycle: CommandLine) -> None:
         (["rnu", "x"], "Error: no verb 'rnu': did you mean 'run'? Allowed: "),
         (["run"], "Error: Missing argument 'FILE'."),
         (["run", "pipeline.yaml", "--jason"], "Error: No such option '--jason'. Did you mean '--json'?"),
+        (
+            ["run", "pipeline.yaml", "--max_epochs=3"],
+            "is set without dashes, as in train.trainer.max_epochs=3",
+        ),
         (["serve"], "Error: Missing argument 'MODEL...'."),
         (["--verbos"], "Error: No such option '--verbos'"),
         (
@@ -102,7 +106,7 @@ def test_wrong_usage_ends_with_2_and_a_message(
         (
             "class Data(pl.DataModule):\n    def fingerprint(self): raise RuntimeError('disk on fire')",
             1,
-            "error: RuntimeError: disk on fire\nRun it again with `lifecycle -v …` for the traceback.\n",
+            "error: RuntimeError: disk on fire\nIt was raised at data.py:{line}, in fingerprint.\nRun it again with `lifecycle -v …` for the traceback.\n",
             "FAILED",
         ),
         (
@@ -125,7 +129,7 @@ def test_however_a_run_ends_exit_code_message_and_status_agree(
     lifecycle.write("data.py", DATA + source + "\n")
     ended = lifecycle("run", "pipeline.yaml")
     assert (ended.code, ended.out) == (code, "")
-    assert message in ended.err
+    assert message.replace("{line}", str(len((DATA + source).splitlines()))) in ended.err
     assert "Traceback" not in ended.err
     client = MlflowClient(f"sqlite:///{lifecycle.folder}/.lifecycle/mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
@@ -185,4 +189,6 @@ def test_the_installed_command_says_what_is_wrong_without_a_traceback(tmp_path: 
         [command, "run", "missing.yaml"], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: no file missing.yaml: nor any other pipeline file beside it\n"
+    assert done.stderr == "error: no file missing.yaml: nor any other pipeline file beside it\n" + (
+        "Go to the folder that has one, or begin a project with: lifecycle init NAME\n"
+    )

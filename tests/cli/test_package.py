@@ -7,7 +7,8 @@ def test_what_is_no_model_is_refused(lifecycle: CommandLine) -> None:
     ended = lifecycle("package", "nowhere")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(
-        "error: 'nowhere' is neither models:/NAME@ALIAS, models:/NAME/VERSION nor a folder"
+        "error: 'nowhere' is neither models:/NAME@ALIAS, models:/NAME/VERSION nor a folder\n"
+        "A registered model's champion is named: models:/nowhere@champion\n"
     )
 
 

@@ -162,10 +162,12 @@ def test_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["nothing", "empty"])
-def test_what_is_no_artifact_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"), [("nothing", "there is no such folder"), ("empty", "it has no manifest.json")]
+)
+def test_what_is_no_artifact_is_refused(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "empty").mkdir()
-    assert error_of(tmp_path / name) == f"{tmp_path / name} is not an artifact: it has no manifest.json"
+    assert error_of(tmp_path / name) == f"{tmp_path / name} is not an artifact: {reason}"
 
 
 def test_asking_for_a_file_that_is_not_there_says_which_are(tmp_path: Path) -> None:

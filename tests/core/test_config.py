@@ -155,6 +155,38 @@ def test_a_file_that_is_not_as_it_should_be_is_refused_with_the_place(
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("train:\n\tlr: 1\n", "Indent with spaces: YAML allows no tabs."),
+        ("a: 1\n  b: 2\n", ""),
+        ("  a: 1\n b: 2\n", "Keys of one mapping begin in the same column: "),
+        ("a: {b: 1}\n  c: 2\n", "Keys of one mapping begin in the same column: "),
+    ],
+)
+def test_a_slip_of_indentation_is_told_with_its_mend(tmp_path: Path, text: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="not YAML") as error:
+        read(tmp_path, text)
+    assert error.value.hint.startswith(hint)
+
+
+def test_a_folder_or_a_file_of_python_is_no_pipeline_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"beside it\nGo to the folder that has one, or .* lifecycle init NAME"
+    ):
+        read_config(tmp_path / "pipeline.yaml", known=(), environment={})
+    (tmp_path / "pipeline.yaml").write_text(FILE)
+    with pytest.raises(
+        UsageError, match=r" is a folder: name a pipeline file in it; allowed: pipeline.yaml$"
+    ):
+        read_config(tmp_path, known=(), environment={})
+    (tmp_path / "model.py").write_text('"""A model."""\nimport torch\n')
+    with pytest.raises(
+        UsageError, match=r"A pipeline file is meant: the one that says `model: FILE.py:CLASS`"
+    ):
+        read_config(tmp_path / "model.py", known=(), environment={})
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_bytes(b"name: \xff\xfe")
     with pytest.raises(UsageError, match=r"pipeline.yaml: not YAML: 'utf-8' codec can't decode"):

@@ -72,7 +72,8 @@ def test_without_thresholds_nothing_is_promoted(client: MlflowClient, tmp_path: 
 
 def test_a_metric_that_was_not_measured_is_refused(client: MlflowClient, tmp_path: Path) -> None:
     registered(client, tmp_path / "a", gates={"test_f1": {"min": 0.5}})
-    assert "REFUSED  test_f1: not measured (allowed: min 0.5)" in refusal(client, tmp_path)
+    text = refusal(client, tmp_path)
+    assert "REFUSED  test_f1: not measured: test_step logs test_acc" in text and "(allowed: min 0.5)" in text
 
 
 @pytest.mark.parametrize(
