@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.core.errors import LifecycleError
+from lifecycle.core.ports import free_port
 
 HOST = "127.0.0.1"
 _PATIENCE_S = 180.0  # MLflow imports a great deal first
@@ -34,7 +34,7 @@ def open_pages(store: str, port: int, ready: Callable[[str], None]) -> None:
         UsageError: the port is taken.
         LifecycleError: the server ended by itself, or did not answer; says what it said last.
     """
-    url = f"http://{HOST}:{(number := _free(port))}"
+    url = f"http://{HOST}:{(number := free_port(HOST, port))}"
     stop = threading.Event()
     with _stopped_by_signals(stop), tempfile.TemporaryDirectory(prefix="lifecycle-ui-") as folder:
         log = Path(folder) / "log"
@@ -96,20 +96,6 @@ def _answers(url: str) -> bool:
             return True
     except (URLError, OSError):
         return False
-
-
-def _free(port: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen on {HOST} port {port}: {error.strerror}",
-                hint="Choose another port, or none for any free one.",
-            ) from None
-        number: int = probe.getsockname()[1]
-        return number
 
 
 def _tail(log: Path) -> str:

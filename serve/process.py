@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from dataclasses import replace
 from typing import NoReturn
 
-from lifecycle.core.errors import UsageError
+from lifecycle.core.ports import free_port
 from lifecycle.serve.keys import read_keys
 from lifecycle.serve.settings import Settings
 from lifecycle.serve.tracing import find_exporter
@@ -38,23 +37,3 @@ def run_server(settings: Settings) -> NoReturn:
     sys.stderr.flush()
     command = [sys.executable, "-P", "-m", "lifecycle.serve.supervisor"]
     os.execve(sys.executable, command, os.environ | settings.to_environment())
-
-
-def free_port(host: str, port: int) -> int:
-    """The same port, or any free one for 0.
-
-    Raises:
-        UsageError: it is taken, or the address is not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen on {host} port {port}: {error.strerror}",
-                hint="Choose another port, or 0 for any free one.",
-            ) from None
-        number: int = probe.getsockname()[1]
-        return number

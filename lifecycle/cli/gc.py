@@ -72,7 +72,7 @@ def gc(
 
 
 def _show(plan: Plan, yes: bool) -> None:
-    from lifecycle.report.summary import size_text
+    from lifecycle.report.units import size_text
 
     if plan.saved:
         rows = [[saved.kind, saved.address[:14], saved.needed_by] for saved in plan.saved]

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.threshold import Threshold
@@ -21,7 +15,7 @@ if TYPE_CHECKING:
 
 LATENCY, P95, SIZE, MEMORY = "latency_ms", "latency_p95_ms", "size_bytes", "memory_mb"
 MEASURED = (LATENCY, P95, SIZE, MEMORY)
-_CALLS = 300
+_CALLS, _SAMPLES = 300, 16
 _UNSET = "no limit is set"
 
 
@@ -42,12 +36,10 @@ class Speed:
         except LifecycleError as error:
             return [Row(term="latency", measured=error.message, limit="both files run", holds=False)]
         rows = []
-        for name, threshold in asked.items():
-            values = [
-                None if each is None else (each.median_ms if name == LATENCY else each.p95_ms)
-                for each in (candidate, champion)
-            ]
-            rows += _plain(threshold).judge(name, *values)
+        if (threshold := asked.get(LATENCY)) and (plain := _without_ratio(threshold)):
+            rows += plain.judge(LATENCY, candidate.median_ms, champion.median_ms if champion else None)
+        if P95 in asked:
+            rows += asked[P95].judge(P95, candidate.p95_ms, champion.p95_ms if champion else None)
         return [*rows, *(_in_turn(case, candidate, champion) if champion is not None else [])]
 
 
@@ -61,9 +53,9 @@ class Size:
 
 
 class Memory:
-    """Resident memory of a process that serves the file, less that of one that serves nothing, in MB.
+    """What a process's peak memory grows by when it runs the file, in MB (`lifecycle.export.probe`).
 
-    Measured where ``gates:`` names it: each file in a fresh process, after a warm-up at batch 1 and 16.
+    Measured where ``gates:`` names it, each file in a process of its own, at batch 16.
     """
 
     def judge(self, case: Case) -> list[Row]:
@@ -77,28 +69,14 @@ class Memory:
         return _rows(case, MEMORY, found[0], found[1])
 
 
-@dataclass(frozen=True)
-class _Ratio:
-    median: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.3g} × [{self.low:.3g}, {self.high:.3g}]"
-
-
 def _latencies(case: Case) -> tuple[Latency, Latency | None]:
+    from lifecycle.export.batches import random_inputs
     from lifecycle.export.benchmark import measure_latency
     from lifecycle.export.runtime import open_model
 
-    generator = np.random.default_rng(0)
-    signature = case.candidate.signature
-    sizes = signature.sizes(1)
-    inputs = {spec.name: spec.random(generator, **sizes) for spec in signature.inputs}
+    inputs = random_inputs(case.candidate.signature, 1)
     files = {"candidate": case.candidate, **({"champion": case.champion} if case.champion else {})}
     models = {name: open_model(each.bundle, "onnx", threads=1) for name, each in files.items()}
-    for model in models.values():
-        model.run(inputs)  # says it where the champion does not take what the candidate does
     runs = {name: (lambda model=model: model.run(inputs)) for name, model in models.items()}
     found = measure_latency(runs, calls=_CALLS)
     return found["candidate"], found.get("champion")
@@ -108,20 +86,21 @@ def _in_turn(case: Case, candidate: Latency, champion: Latency) -> list[Row]:
     from lifecycle.export.benchmark import ratio
 
     assert case.champion is not None
-    found = _Ratio(*ratio(candidate, champion))
+    middle, low, high = ratio(candidate, champion)
     threshold = case.limits.get(LATENCY)
     most = threshold.max_ratio if threshold else None
     term = f"{LATENCY}, beside version {case.champion.version.number}"
-    text = f"{found}, {candidate.median_ms:.3g} ms against {champion.median_ms:.3g} ms"
+    text = (
+        f"{middle:.3g} × [{low:.3g}, {high:.3g}], "
+        f"{candidate.median_ms:.3g} ms against {champion.median_ms:.3g} ms"
+    )
     limit = _UNSET if most is None else f"≤ {most:g} ×, noise apart"
-    return [Row(term=term, measured=text, limit=limit, holds=most is None or found.low <= most)]
+    return [Row(term=term, measured=text, limit=limit, holds=most is None or low <= most)]
 
 
-def _plain(threshold: Threshold) -> Threshold:
-    """Without the ratio, which is judged on pairs of calls."""
-    if threshold.max_ratio is None or not threshold.absolute:
-        return threshold
-    return Threshold(min=threshold.min, max=threshold.max, max_drop=threshold.max_drop)
+def _without_ratio(threshold: Threshold) -> Threshold | None:
+    """What is left where the ratio is judged on pairs of calls; None for nothing."""
+    return replace(threshold, max_ratio=None) if threshold.absolute else None
 
 
 def _size(exhibit: Exhibit) -> float:
@@ -140,10 +119,6 @@ def _rows(case: Case, name: str, value: float | None, champion: float | None) ->
 
 
 def _memory(exhibit: Exhibit) -> float:
-    """In a process of its own: what one file has freed, the next one would find."""
-    command = [sys.executable, "-m", "lifecycle.gates.resident", str(exhibit.bundle.path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=300)
-    if done.returncode != 0:
-        last = done.stderr.strip().rpartition("\n")[2]
-        raise LifecycleError(f"the memory of version {exhibit.version.number} cannot be measured: {last}")
-    return float(json.loads(done.stdout)["memory_mb"])
+    from lifecycle.export.probe import probe
+
+    return probe(exhibit.bundle.file("model.onnx"), exhibit.signature, "onnx", 1, _SAMPLES).added_mb

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import cast
 
 from lifecycle.core.budget import Budget
@@ -36,10 +36,6 @@ class Setting:
     fingerprint: str | None
     sources: Mapping[str, Mapping[str, str]]
     imported: tuple[str, ...]
-
-    def with_fingerprint(self, fingerprint: str | None) -> Setting:
-        """The same with other data."""
-        return replace(self, fingerprint=fingerprint)
 
 
 def setting_of(project: Project, budget: Budget, seed: int, fingerprint: str | None) -> Setting:

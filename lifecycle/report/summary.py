@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
 from lifecycle.pipeline.runner import Outcome
+from lifecycle.report.units import count_text, milliseconds_text, size_text
 
 STAGE_COLUMNS = ("stage", "", "time", "metric", "MACs", "parameters", "size", "latency", "digest")
 MODEL_COLUMNS = ("", "dense", "compressed", "change")
@@ -117,24 +118,15 @@ def _numbers(value: JSON) -> dict[str, float]:
 
 
 def _count(value: float | None) -> str:
-    return "" if value is None else f"{value / 1e6:.3f} M" if value >= 1e6 else f"{value / 1e3:.1f} k"
+    return "" if value is None else count_text(value)
 
 
 def _size(value: float | None) -> str:
     return "" if value is None else size_text(value)
 
 
-def size_text(value: float) -> str:
-    """Bytes for people.
-
-    >>> size_text(21046), size_text(44_700_000)
-    ('21.0 kB', '44.7 MB')
-    """
-    return f"{value / 1e3:.1f} kB" if value < 10e6 else f"{value / 1e6:.1f} MB"
-
-
 def _latency(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f} ms"
+    return "" if value is None else milliseconds_text(value)
 
 
 _FORMATS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 from google.protobuf.message import DecodeError
 from mlflow import MlflowClient
@@ -118,8 +119,8 @@ def test_a_file_of_another_checkpoint_is_refused_even_by_force(client: MlflowCli
         promote(client, promotion, reason="hurry", force=True)
 
 
-def test_a_file_that_is_no_onnx_is_refused(client: MlflowClient, tmp_path: Path) -> None:
-    """It was sealed and registered like that: every digest holds."""
+def test_a_file_that_is_no_onnx_is_not_registered(client: MlflowClient, tmp_path: Path) -> None:
+    """It was sealed like that: every digest holds."""
 
     def half(folder: Path, checkpoint: Artifact) -> Artifact:
         whole = proven_bundle(folder / "whole", parent=checkpoint)
@@ -131,6 +132,26 @@ def test_a_file_that_is_no_onnx_is_refused(client: MlflowClient, tmp_path: Path)
 
     with pytest.raises(DecodeError):
         registered(client, tmp_path / "a", made=half)
+
+
+def test_a_file_that_needs_more_than_onnx_runtime_is_refused_even_by_force(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    def foreign(folder: Path, checkpoint: Artifact) -> Artifact:
+        plain = proven_bundle(folder / "plain")
+        model = onnx.load(str(plain.file("model.onnx")))
+        model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+        with Draft(folder / "bundle") as draft:
+            for name in ("signature.json", "parity.json"):
+                shutil.copy(plain.file(name), draft.path / name)
+            (draft.path / "model.onnx").write_bytes(model.SerializeToString())
+            return draft.seal("bundle", parent=checkpoint)
+
+    registered(client, tmp_path / "a", made=foreign)
+    promotion = proposed(client, tmp_path)
+    assert rows(promotion)["served file"].startswith("REFUSED  served file: ai.onnx 18, com.example 1")
+    with pytest.raises(RefusedError, match="served file"):
+        promote(client, promotion, reason="hurry", force=True)
 
 
 def test_limits_that_need_a_champion_do_not_make_the_first(client: MlflowClient, tmp_path: Path) -> None:

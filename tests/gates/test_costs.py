@@ -48,6 +48,7 @@ def test_a_slower_challenger_is_refused_where_a_limit_is_set(client: MlflowClien
     registered(client, tmp_path / "b", gates=gates, made=slow)
     text = rows(proposed(client, tmp_path))["latency_ms, beside version 1"]
     assert text.startswith("REFUSED") and "(allowed: ≤ 1.5 ×, noise apart)" in text
+    assert "latency_ms, ratio to champion" not in rows(proposed(client, tmp_path)), "judged on pairs alone"
 
 
 def test_without_a_limit_latency_is_told_and_refuses_nothing(client: MlflowClient, tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ import pytest
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import readable_json
 from lifecycle.core.errors import UsageError
+from lifecycle.core.ports import free_port
 from lifecycle.serve.packed import packed_settings
 from lifecycle.serve.packing import image_tag, pack
-from lifecycle.serve.process import free_port
 from lifecycle.serve.requirements import DIRECT, pinned
 from lifecycle.serve.settings import ServedModel
 from tests.serve.bundles import digits_bundle, expected_logits, softmax

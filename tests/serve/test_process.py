@@ -14,7 +14,8 @@ import pytest
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
-from lifecycle.serve.process import free_port, run_server
+from lifecycle.core.ports import free_port
+from lifecycle.serve.process import run_server
 from lifecycle.serve.settings import ServedModel, Settings
 from tests.serve.bundles import digits_bundle
 from tests.serve.servers import started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lifecycle.report.page.table import Cell
+from lifecycle.report.units import count_text, milliseconds_text, size_text
 
 
 def metric(value: float | None) -> Cell:
@@ -11,28 +12,18 @@ def metric(value: float | None) -> Cell:
 
 
 def count(value: float | None) -> Cell:
-    """Thousands and millions.
-
-    >>> count(478528).text, count(2116224).text
-    ('478.5 k', '2.116 M')
-    """
-    if value is None:
-        return Cell("")
-    if value < 1e3:
-        return Cell(f"{value:g}", value)
-    return Cell(f"{value / 1e6:.3f} M" if value >= 1e6 else f"{value / 1e3:.1f} k", value)
+    """Thousands and millions."""
+    return Cell("") if value is None else Cell(count_text(value), value)
 
 
 def size(value: float | None) -> Cell:
-    """Bytes, as kilobytes or megabytes of 10^3 and 10^6."""
-    if value is None:
-        return Cell("")
-    return Cell(f"{value / 1e3:.1f} kB" if value < 10e6 else f"{value / 1e6:.1f} MB", value)
+    """Bytes."""
+    return Cell("") if value is None else Cell(size_text(value), value)
 
 
 def milliseconds(value: float | None) -> Cell:
     """Latency."""
-    return Cell("") if value is None else Cell(f"{value:.3f} ms" if value < 100 else f"{value:.0f} ms", value)
+    return Cell("") if value is None else Cell(milliseconds_text(value), value)
 
 
 def seconds(value: float) -> Cell:
