@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +24,7 @@ class Image:
     layers: tuple[Path, ...]
     environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": PATH})
     arguments: Mapping[str, str] = field(default_factory=dict)
-    who: Who = Who()
+    who: Who = field(default_factory=Who)
     folder: str = "/"
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class Builder:
         self._context, self._work, self._base = context, work, base
         self._pip, self._given, self._say = pip, arguments, say
         self._built: dict[str, Image] = {}
+        self._keys: dict[str, str] = {}
 
     def build(self, name: str) -> Image:
         """The image of a stage."""
@@ -73,15 +76,40 @@ class Builder:
             if source:
                 self.build(source)
         began = time.monotonic()
-        layer = self._work / "layers" / stage.name
+        layer = self._work / "layers" / f"{stage.name}-{self._key(stage)}"
         image = replace(below, arguments={})
         mount = self._work / "mounts" / stage.name
+        whole = layer.with_suffix(".whole")
+        if whole.exists():
+            self._say(f"{stage.name} was built before from the same")
+            for step in stage.instructions:
+                if step.word not in ("RUN", "COPY"):
+                    image = self._set(step, image)
+            return replace(image, layers=(*below.layers, layer))
         with root_of(below.layers, layer, self._pip.files, at=mount) as root:
             for step in stage.instructions:
                 self._say(f"{stage.name}:{step.line} {step.word} {step.text[:90]}")
                 image = self._do(step, image, root)
+        whole.touch()
         self._say(f"{stage.name} built in {time.monotonic() - began:.0f} s")
         return replace(image, layers=(*below.layers, layer))
+
+    def _key(self, stage: Stage) -> str:
+        """Over all that the stage is made from."""
+        if stage.name not in self._keys:
+            found = hashlib.sha256(repr([self._given, stage.base, stage.instructions]).encode())
+            sources = [stage.base, *(step.options.get("from", "") for step in stage.instructions)]
+            for name in sources:
+                found.update(self._key(self._stages[name]).encode() if name in self._stages else b"")
+            if any(step.word == "COPY" and "from" not in step.options for step in stage.instructions):
+                for path in context_files(self._context):
+                    place = self._context / path
+                    found.update(os.fsencode(path))
+                    found.update(
+                        os.fsencode(os.readlink(place)) if place.is_symlink() else place.read_bytes()
+                    )
+            self._keys[stage.name] = found.hexdigest()[:16]
+        return self._keys[stage.name]
 
     def _do(self, step: Instruction, image: Image, root: Path) -> Image:
         match step.word:
@@ -89,11 +117,14 @@ class Builder:
                 self._run(step, image, root)
             case "COPY":
                 self._copy(step, image, root)
+            case "WORKDIR":
+                (root / step.text.lstrip("/")).mkdir(parents=True, exist_ok=True)
+                return self._set(step, image)
             case _:
-                return self._set(step, image, root)
+                return self._set(step, image)
         return image
 
-    def _set(self, step: Instruction, image: Image, root: Path) -> Image:
+    def _set(self, step: Instruction, image: Image) -> Image:
         """What a step that runs nothing changes of how the image is started."""
         text = filled(step.text, {**image.arguments, **image.environment})
         match step.word:
@@ -106,7 +137,6 @@ class Builder:
                 user, _, group = text.partition(":")
                 return replace(image, who=Who(user=int(user), group=int(group or 0)))
             case "WORKDIR":
-                (root / text.lstrip("/")).mkdir(parents=True, exist_ok=True)
                 return replace(image, folder=text)
             case "EXPOSE":
                 return replace(image, ports=tuple(map(int, text.split())))
@@ -164,5 +194,11 @@ def _copied(source: Path, into: Path, *, as_folder: bool) -> None:
         into.mkdir(parents=True, exist_ok=True)
         words = ["cp", "-R", "-P", "--preserve=mode,timestamps,links", f"{source}/.", str(into)]
     else:
-        words = ["cp", "-P", "--preserve=mode,timestamps", str(source), str(into / "." if as_folder else into)]
+        words = [
+            "cp",
+            "-P",
+            "--preserve=mode,timestamps",
+            str(source),
+            str(into / "." if as_folder else into),
+        ]
     subprocess.run(words, check=True)

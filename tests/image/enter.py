@@ -1,17 +1,21 @@
 """Becomes a command in a root of its own, as process 1 of a process space of its own. Run by `inside`.
 
-Started as ``unshare --mount --pid --fork --kill-child python enter.py SPECIFICATION``; needs nothing but Python.
+Started as ``unshare --mount --uts --pid --fork --kill-child python enter.py SPECIFICATION``; needs nothing but Python.
 """
 
 import ctypes
 import json
 import os
+import socket
 import subprocess
 import sys
 
 
-def enter(root: str, environment: dict[str, str], folder: str, user: int, group: int, command: list[str]) -> None:
+def enter(
+    root: str, environment: dict[str, str], folder: str, user: int, group: int, command: list[str]
+) -> None:
     """Never returns."""
+    socket.sethostname("container")  # which the root's /etc/hosts knows
     subprocess.run(["mount", "-t", "proc", "proc", f"{root}/proc"], check=True)
     os.chroot(root)
     os.chdir(folder)

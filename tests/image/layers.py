@@ -28,9 +28,7 @@ def mounted(path: Path, *, kind: str, source: str, options: str = "") -> None:
 
 
 @contextmanager
-def root_of(
-    layers: Sequence[Path], changes: Path, shown: Sequence[Path] = (), *, at: Path
-) -> Iterator[Path]:
+def root_of(layers: Sequence[Path], changes: Path, shown: Sequence[Path] = (), *, at: Path) -> Iterator[Path]:
     """The layers, lowest first, as one folder; what is written goes into `changes`.
 
     `shown` are files and folders of this machine that are seen at the same paths meanwhile, read-only.
@@ -39,7 +37,9 @@ def root_of(
     for folder in (at, work, changes):
         folder.mkdir(parents=True, exist_ok=True)
     lower = ":".join(str(layer) for layer in reversed(layers))
-    mounted(at, kind="overlay", source="overlay", options=f"lowerdir={lower},upperdir={changes},workdir={work}")
+    mounted(
+        at, kind="overlay", source="overlay", options=f"lowerdir={lower},upperdir={changes},workdir={work}"
+    )
     try:
         for name in ("dev", "proc"):
             (at / name).mkdir(exist_ok=True)
@@ -74,5 +74,5 @@ def inside(
         "group": who.group,
         "command": list(command),
     }
-    space = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    space = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"]
     return [*space, sys.executable, "-I", str(ENTER), json.dumps(specification)]

@@ -25,6 +25,8 @@ def debian_root(folder: Path, mirror: str) -> Path:
     (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
     (root / "usr/local/bin/pip").write_text('#!/bin/sh\nexec /usr/bin/python3 -m pip "$@"\n')
     (root / "usr/local/bin/pip").chmod(0o755)
+    # As the container engine would write it.
+    (root / "etc/hosts").write_text("127.0.0.1 localhost container\n::1 localhost ip6-localhost\n")
     (root / "made").touch()
     return root
 
