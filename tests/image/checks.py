@@ -105,7 +105,7 @@ def check_train(image: Image, outside: Path, work: Path, say: Say) -> None:
         code = container.process.wait(timeout=900)
         printed = container.log.read_text()
     assert code == 0 and printed.endswith("\n10001\n"), (code, printed[-3000:])
-    assert f'"name": "{NAME}"' in printed, printed[-3000:]
+    assert f'"model": "{NAME}"' in printed, printed[-3000:]
     say("init, run and status work in it as user 10001: a version is registered")
 
 
