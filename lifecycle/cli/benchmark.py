@@ -11,6 +11,7 @@ import click
 
 from lifecycle.cli.options import json_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
     from lifecycle.report.candidates import Candidate
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle benchmark .lifecycle/cache/1f2e3d4c5b6a
+        Every format of a bundle.
+    lifecycle benchmark dense pruned --threads 1,2,4 --plot latency.svg
+        Two bundles, with one, two and four threads each.
+    lifecycle benchmark dense pruned --score pipeline.yaml
+        The fastest whose test score is no worse.
+    """,
+)
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
 @click.option("--format", "names", multiple=True, help="Only this format; again for more.")
 @click.option("--threads", default="1", show_default=True, help="Numbers of threads to try, such as 1,2,4.")

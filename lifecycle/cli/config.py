@@ -10,6 +10,7 @@ import click
 
 from lifecycle.cli.options import json_option
 from lifecycle.cli.output import print_json, print_text
+from lifecycle.cli.verb import Verb
 
 
 @click.group()
@@ -17,7 +18,15 @@ def config() -> None:
     """Show the options of a pipeline file, or what may stand in one."""
 
 
-@config.command()
+@config.command(
+    cls=Verb,
+    examples="""
+    lifecycle config show pipeline.yaml
+        Every option, and where it was set.
+    lifecycle config show pipeline.yaml prune.macs=0.5 --json
+        With a value of the command line, for programs.
+    """,
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @json_option
@@ -41,7 +50,13 @@ def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
             print_text(f"{key:<{widths[0]}}  {value:<{min(widths[1], 40)}}  {origin}")
 
 
-@config.command()
+@config.command(
+    cls=Verb,
+    examples="""
+    lifecycle config schema > pipeline.schema.json
+        For an editor that completes and checks.
+    """,
+)
 def schema() -> None:
     """Print the JSON Schema (2020-12) of pipeline files, with the stages that are installed here.
 

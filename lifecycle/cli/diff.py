@@ -10,9 +10,18 @@ import click
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_table, print_text
 from lifecycle.cli.promote import uri_of
+from lifecycle.cli.verb import Verb
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle diff digits @champion @challenger
+        Options, code, data, metrics, size and latency.
+    lifecycle diff digits 3 7 --json
+        The same of two versions, for programs.
+    """,
+)
 @click.argument("name")
 @click.argument("first")
 @click.argument("second")

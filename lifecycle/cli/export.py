@@ -11,6 +11,7 @@ import click
 
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
     from lifecycle.pipeline.spec import Pipeline
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle export pipeline.yaml --format onnx --format torchscript
+        Both files, proven equal to the module.
+    lifecycle export --show model.onnx
+        What a file says of itself.
+    lifecycle export --formats
+        Which formats there are.
+    """,
+)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--format", "names", multiple=True, help="A format to write; again for more. [pipeline file]")

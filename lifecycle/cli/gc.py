@@ -10,12 +10,21 @@ import click
 
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 
 if TYPE_CHECKING:
     from lifecycle.collection.items import Plan
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle gc
+        What would go; nothing is changed.
+    lifecycle gc --yes --keep-days 7
+        Remove what nothing has referred to for a week.
+    """,
+)
 @click.option("--yes", is_flag=True, help="Do it; without, only show what would go.")
 @click.option("--versions", is_flag=True, help="Remove registered versions too: no alias, no kept promotion.")
 @click.option("--keep-promotions", default=10, show_default=True, help="Promotions whose versions stay.")

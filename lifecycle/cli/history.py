@@ -10,13 +10,22 @@ import click
 
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 
 if TYPE_CHECKING:
     from lifecycle.core.canonical import JSON
     from lifecycle.history import Entry
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle history digits
+        Every promotion: which version, when, by whom, and why.
+    lifecycle history digits --at 2026-11-01
+        Who was champion then.
+    """,
+)
 @click.argument("name")
 @click.option("--to", "alias", default="champion", show_default=True, help="The history of which alias.")
 @click.option("--at", "when", metavar="TIME", help="Who it was then: 2026-11-01 or 2026-11-01T12:00.")

@@ -28,6 +28,7 @@ import click
 from lifecycle.cli.output import print_error, print_note
 from lifecycle.core import interrupt
 from lifecycle.core.errors import LifecycleError, suggest
+from lifecycle.core.progress import hush
 from lifecycle.core.reference import place_in_project
 
 VERBS = {
@@ -98,6 +99,7 @@ def cli(verbose: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     interrupt.listen()
+    hush(False)
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = _run(words, verbose=any(word in ("-v", "--verbose") for word in words))
     asked = interrupt.received() or (signal.SIGINT if code == 128 + signal.SIGINT else None)

@@ -9,9 +9,18 @@ import click
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_text
 from lifecycle.cli.served import find_model
+from lifecycle.cli.verb import Verb
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle package models:/digits@champion
+        A folder to build an image from.
+    lifecycle package models:/digits/3 --into image
+        Of a version, into a folder of one's own.
+    """,
+)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--into",

@@ -9,6 +9,7 @@ import click
 
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
     from lifecycle.promotion import Promotion
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle promote digits
+        The challenger becomes champion, if its gates hold.
+    lifecycle promote digits 7 --dry-run
+        Only what the gates find of version 7.
+    lifecycle promote digits @challenger --force --reason 'hotfix for #12'
+        In spite of a gate that refuses; kept in the history.
+    """,
+)
 @click.argument("name")
 @click.argument("version", default="@challenger")
 @click.option("--to", "alias", default="champion", show_default=True, help="What it is to become.")
@@ -104,7 +115,8 @@ def show(promotion: Promotion) -> None:
     """Every gate, as a table."""
     rows = [["ok" if row.holds else "REFUSED", row.term, row.measured, row.limit] for row in promotion.rows]
     title = f"{promotion.candidate.name} version {promotion.candidate.number}"
-    print_table(title, ("", "gate", "measured", "allowed"), rows, text=("gate", "measured", "allowed"))
+    columns = ("", "gate", "measured", "allowed")
+    print_table(title, columns, rows, text=columns[1:], marks={"ok": "green", "REFUSED": "bold red"})
 
 
 def report(promotion: Promotion, entry: Entry | None) -> JSON:

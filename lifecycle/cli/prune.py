@@ -10,9 +10,18 @@ import click
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.outcomes import read, run_reported, show, up_to
 from lifecycle.cli.output import print_note, print_table
+from lifecycle.cli.verb import Verb
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle prune pipeline.yaml
+        Train and prune, as the file says.
+    lifecycle prune pipeline.yaml prune.macs=0.25
+        Keep a quarter of the multiply-accumulates.
+    """,
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option

@@ -9,9 +9,18 @@ import click
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_text
 from lifecycle.cli.promote import outcome, report, show
+from lifecycle.cli.verb import Verb
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle rollback digits --reason 'worse at night'
+        The champion before the present one.
+    lifecycle rollback digits --to 3
+        A version that was champion once.
+    """,
+)
 @click.argument("name")
 @click.option("--to", "number", type=click.IntRange(min=1), help="A version that was champion once.")
 @click.option("--reason", default="", help="Why; kept in the history.")

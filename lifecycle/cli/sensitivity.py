@@ -9,9 +9,18 @@ import click
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.outcomes import read
 from lifecycle.cli.output import print_json, print_note, print_table
+from lifecycle.cli.verb import Verb
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle sensitivity pipeline.yaml
+        What half the channels of each layer are worth.
+    lifecycle sensitivity pipeline.yaml --change quantize --plot layers.svg
+        What INT8 costs in each layer, as a plot too.
+    """,
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--change", type=click.Choice(["prune", "quantize"]), default="prune", show_default=True)

@@ -9,6 +9,7 @@ import click
 
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
 ALIASES = ("champion", "challenger", "previous")
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle status
+        Every registered model.
+    lifecycle status digits --json
+        One of them, for programs.
+    """,
+)
 @click.argument("name", required=False)
 @workspace_option
 @json_option
