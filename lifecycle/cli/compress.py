@@ -8,6 +8,7 @@ from typing import cast, get_args
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.outcomes import read, run_reported, show, up_to
 from lifecycle.cli.output import print_json, print_note, print_table
@@ -24,7 +25,7 @@ from lifecycle.core.errors import UsageError, suggest
         Try six ways, and show which of them nothing beats.
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--search", is_flag=True, help="Try combinations, and show which of them nothing beats.")
 @click.option(

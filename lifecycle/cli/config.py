@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import json_option
 from lifecycle.cli.output import print_json, print_text
 from lifecycle.cli.verb import Verb
@@ -27,7 +28,7 @@ def config() -> None:
         With a value of the command line, for programs.
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @json_option
 def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_table, print_text
 from lifecycle.cli.promote import uri_of
@@ -22,7 +23,7 @@ from lifecycle.cli.verb import Verb
         The same of two versions, for programs.
     """,
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model)
 @click.argument("first")
 @click.argument("second")
 @workspace_option

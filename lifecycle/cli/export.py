@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         Which formats there are.
     """,
 )
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--format", "names", multiple=True, help="A format to write; again for more. [pipeline file]")
 @click.option("--formats", "listing", is_flag=True, help="List the formats and stop.")

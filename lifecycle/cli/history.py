@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         Who was champion then.
     """,
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model)
 @click.option("--to", "alias", default="champion", show_default=True, help="The history of which alias.")
 @click.option("--at", "when", metavar="TIME", help="Who it was then: 2026-11-01 or 2026-11-01T12:00.")
 @click.option("--repair", is_flag=True, help="Move an alias back that others have moved.")

@@ -24,6 +24,7 @@ from importlib import import_module
 from typing import cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from lifecycle.cli.output import print_error, print_note
 from lifecycle.core import interrupt
@@ -53,6 +54,7 @@ VERBS = {
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows, an array or images to a running endpoint.",
     "package": "Write a Bento and a Containerfile that serve a model.",
+    "completion": "The script that makes a shell complete all this.",
 }
 
 
@@ -79,6 +81,11 @@ class Verbs(click.Group):
         if args[0] not in VERBS and not args[0].startswith("-"):
             raise click.UsageError(f"no verb '{args[0]}': {suggest(args[0], VERBS)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs that begin so, without importing them; options where a dash was typed."""
+        found = [CompletionItem(verb, help=VERBS[verb]) for verb in VERBS if verb.startswith(incomplete)]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.outcomes import read
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
@@ -29,7 +30,7 @@ COLUMNS = ("stage", "what", "took last", "why")
         What another value would change.
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option
 @json_option

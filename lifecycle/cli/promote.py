@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         In spite of a gate that refuses; kept in the history.
     """,
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model)
 @click.argument("version", default="@challenger")
 @click.option("--to", "alias", default="champion", show_default=True, help="What it is to become.")
 @click.option("--to-model", metavar="NAME", help="Copy it to this registered model, and promote it there.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.outcomes import read, run_reported, show, up_to
 from lifecycle.cli.output import print_note, print_table
@@ -22,7 +23,7 @@ from lifecycle.cli.verb import Verb
         Keep a quarter of the multiply-accumulates.
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option
 @json_option

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_text
 from lifecycle.cli.promote import outcome, report, show
@@ -21,7 +22,7 @@ from lifecycle.cli.verb import Verb
         A version that was champion once.
     """,
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model)
 @click.option("--to", "number", type=click.IntRange(min=1), help="A version that was champion once.")
 @click.option("--reason", default="", help="Why; kept in the history.")
 @workspace_option

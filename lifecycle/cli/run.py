@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import run_reported
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
@@ -24,7 +25,7 @@ from lifecycle.cli.output import print_json, print_note, print_table, print_text
         For scripts: waits for another run, prints JSON alone.
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option
 @wait_option

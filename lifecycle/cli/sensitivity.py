@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.outcomes import read
 from lifecycle.cli.output import print_json, print_note, print_table
@@ -21,7 +22,7 @@ from lifecycle.cli.verb import Verb
         What INT8 costs in each layer, as a plot too.
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--change", type=click.Choice(["prune", "quantize"]), default="prune", show_default=True)
 @click.option("--keep", type=float, default=0.5, show_default=True, help="Channels that a layer keeps.")

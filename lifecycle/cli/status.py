@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
@@ -29,7 +30,7 @@ ALIASES = ("champion", "challenger", "previous")
         One of them, for programs.
     """,
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_model)
 @workspace_option
 @json_option
 def status(name: str | None, workspace: Path | None, as_json: bool) -> None:
