@@ -13,6 +13,7 @@ from lifecycle.cli.options import json_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import ArtifactError, UsageError
+from lifecycle.core.progress import terminal_progress
 
 if TYPE_CHECKING:
     from lifecycle.core.artifact import Artifact
@@ -72,7 +73,7 @@ def benchmark(
     quality, mode = (None, "max") if score is None else _scorer(score, metric)
     options = Options(threads=_numbers(threads), calls=calls, batch=batch, max_drop=max_drop, mode=mode)
     given = candidates(bundles, names, options.threads)
-    found = run_benchmark(given, options, quality=quality, note=print_note)
+    found = run_benchmark(given, options, quality=quality, progress=terminal_progress())
     if plot is not None:
         _draw(found, plot)
     if as_json:

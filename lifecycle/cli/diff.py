@@ -12,6 +12,7 @@ from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_table, print_text
 from lifecycle.cli.promote import uri_of
 from lifecycle.cli.verb import Verb
+from lifecycle.core.progress import terminal_progress, tracked
 
 
 @click.command(
@@ -40,7 +41,7 @@ def diff(name: str, first: str, second: str, workspace: Path | None, as_json: bo
     client, served = find_registry(workspace)
     versions = [find_version(client, uri_of(name, each)) for each in (first, second)]
     described = []
-    for version in versions:
+    for version in tracked(terminal_progress(), "fetching and verifying", versions):
         bundle, evaluation = fetch(client, version, served)
         options = stage_options(client, version.tags.get(RUN, ""))
         described.append(Described(bundle=bundle, evaluation=evaluation, options=options))

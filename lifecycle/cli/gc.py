@@ -11,6 +11,7 @@ import click
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
+from lifecycle.core.progress import terminal_progress, working
 
 if TYPE_CHECKING:
     from lifecycle.collection.items import Plan
@@ -57,9 +58,10 @@ def gc(
     place = find_workspace(workspace)
     client = connect(place)
     with place.locked() if yes else nullcontext():
-        plan = find_garbage(client, place, retention, versions=versions)
+        with working("looking for what nothing refers to"):
+            plan = find_garbage(client, place, retention, versions=versions)
         if yes:
-            collect(client, plan)
+            collect(client, plan, terminal_progress())
     if as_json:
         print_json(
             {

@@ -10,6 +10,7 @@ from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_text
 from lifecycle.cli.served import find_model
 from lifecycle.cli.verb import Verb
+from lifecycle.core.progress import working
 
 
 @click.command(
@@ -39,7 +40,8 @@ def package(models: tuple[str, ...], into: Path | None, workspace: Path | None, 
 
     found = [find_model(model, workspace, follow=False) for model in models]
     tag = image_tag(found)
-    made = pack(found, into or Path(f"{tag.replace(':', '-')}-image"))
+    with working("opening the models and building a Bento"):
+        made = pack(found, into or Path(f"{tag.replace(':', '-')}-image"))
     if as_json:
         print_json({"folder": str(made), "tag": tag})
     else:

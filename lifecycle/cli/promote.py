@@ -12,6 +12,7 @@ from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import UsageError
+from lifecycle.core.progress import working
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,7 +73,8 @@ def promote(
         if dry_run:
             raise UsageError("--dry-run copies nothing: leave out --to-model and --to-registry")
         client, uri = _copied(client, uri, served, to_model, to_registry, force=force)
-    promotion = propose(client, uri, served, alias=alias)
+    with working(f"judging {name} {version}"):
+        promotion = propose(client, uri, served, alias=alias)
     if not as_json:
         show(promotion)
     entry = None

@@ -11,6 +11,7 @@ from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_text
 from lifecycle.cli.promote import outcome, report, show
 from lifecycle.cli.verb import Verb
+from lifecycle.core.progress import working
 
 
 @click.command(
@@ -38,7 +39,8 @@ def rollback(name: str, number: int | None, reason: str, workspace: Path | None,
 
     client, served = find_registry(workspace)
     target = rollback_target(client, name, number)
-    promotion = propose(client, f"models:/{name}/{target.number}", served, kind="rollback")
+    with working(f"verifying {name} version {target.number}"):
+        promotion = propose(client, f"models:/{name}/{target.number}", served, kind="rollback")
     if not as_json:
         show(promotion)
     entry = promote(client, promotion, reason=reason)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lifecycle.core.colour import colourful
@@ -75,9 +76,7 @@ class LineProgress:
             self._began, self._first = now, done
         self._done = done
         self._shown = self._shown or now
-        if total == 0:
-            print(f"  {text} …", file=sys.stderr, flush=True)
-        elif done >= total or now - self._shown > _LINE_EVERY_S:
+        if total and (done >= total or now - self._shown > _LINE_EVERY_S):
             self._shown = now
             pace = _pace(done - self._first, total - done, now - self._began)
             print(f"  {text}  {done}/{total}{pace}", file=sys.stderr, flush=True)
@@ -180,21 +179,31 @@ def _speed_column() -> ProgressColumn:
     return Speed()
 
 
-def terminal_progress(*, still: bool = False) -> Progress:
-    """The bar where standard error is a terminal, lines where it is a file or a pipe; nothing when hushed.
-
-    Args:
-        still: See `BarProgress`.
-    """
+def terminal_progress() -> Progress:
+    """The bar where standard error is a terminal, lines where it is a file or a pipe; nothing when hushed."""
     if hushed():
         return NullProgress()
-    return BarProgress(still=still) if sys.stderr.isatty() else LineProgress()
+    return BarProgress() if sys.stderr.isatty() else LineProgress()
+
+
+def still(progress: Progress) -> Progress:
+    """The same, fit for being told of what is timed: no thread of it takes part."""
+    return BarProgress(still=True) if isinstance(progress, BarProgress) else progress
 
 
 @contextmanager
-def working(text: str) -> Iterator[None]:
-    """Say that something goes on whose end is not known, and for how long it has."""
-    progress = terminal_progress()
+def timed(progress: Progress, text: str) -> Iterator[Callable[[int, int], None]]:
+    """What is told between two calls that are timed: how many are done, of how many."""
+    shown = still(progress)
+    try:
+        yield partial(shown.update, text)
+    finally:
+        shown.close()
+
+
+@contextmanager
+def busy(progress: Progress, text: str) -> Iterator[None]:
+    """Say on a terminal that something goes on whose end is not known, and for how long it has."""
     progress.update(text, 0, 0)
     try:
         yield
@@ -202,13 +211,16 @@ def working(text: str) -> Iterator[None]:
         progress.close()
 
 
-def tracked(text: str, items: Iterable[T], total: int) -> Iterator[T]:
+def working(text: str) -> AbstractContextManager[None]:
+    """The same, where nobody was given any progress to tell."""
+    return busy(terminal_progress(), text)
+
+
+def tracked(progress: Progress, text: str, items: Sequence[T]) -> Iterator[T]:
     """The same items, while it is said how many are done, how fast, and how long it will take."""
-    progress = terminal_progress()
     try:
         for done, item in enumerate(items):
-            progress.update(text, done, total)
+            progress.update(text, done, len(items))
             yield item
-        progress.update(text, total, total)
     finally:
         progress.close()

@@ -46,7 +46,7 @@ def offered(folder: Path, *words: str) -> list[str]:
     done = subprocess.run(
         [COMMAND], cwd=folder, env=os.environ | asked, capture_output=True, text=True, check=True, timeout=60
     )
-    return done.stdout.splitlines()
+    return done.stdout.split()
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def offered(folder: Path, *words: str) -> list[str]:
         (["history", "do"], ["plain,dogs"]),
         (["history", "--workspace", "elsewhere", ""], []),
         (["init", "x", "--template", "t"], ["plain,tabular"]),
-        (["config", "s"], ["plain,show", "plain,schema"]),
+        (["config", "s"], ["plain,schema", "plain,show"]),
         (["completion", ""], ["plain,bash", "plain,zsh", "plain,fish"]),
         (["gc", "--keep-d"], ["plain,--keep-days"]),
     ],
@@ -74,7 +74,7 @@ def test_the_script_completes_in_bash(project: Path, lifecycle: CommandLine) -> 
     (project / "script").write_text(script.out)
     path = f"{COMMAND.parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", BASH, "bash", "script", "roll"],
+        ["bash", "-c", BASH, "bash", "./script", "roll"],
         cwd=project,
         env=os.environ | {"PATH": path},
         capture_output=True,
