@@ -10,11 +10,11 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos setup clean
+.PHONY: help demo test check bench chaos setup clean dist lowest release-check image-check
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUN) ## Train, prune, quantize, export, check, register, promote and serve a model of handwritten digits
 	@$(BIN)/python examples/digits/demo.py
@@ -42,6 +42,18 @@ chaos: $(DEV) ## Kill training at 100 random instants and pipelines at 50, vex t
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50 --postgres; \
 	else echo "PostgreSQL is not installed: the race on it is left out"; fi
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.serve.chaos
+
+dist: $(DEV) ## Build wheel and sdist into dist/
+	@rm -rf dist && $(BIN)/python -m tests.release.distributions dist && ls -l dist
+
+lowest: $(DEV) ## Install the lowest versions that are allowed, and run the tests that touch most of them
+	@$(BIN)/python -m tests.release lowest
+
+release-check: $(DEV) ## Install what is built into an empty environment, and the lowest versions into another; use both
+	@$(BIN)/python -m tests.release
+
+image-check: $(DEV) ## Execute the Dockerfile's steps in a clean Debian root and ask what they build (root, debootstrap)
+	@$(BIN)/python -m tests.image $(IMAGE_ARGUMENTS)
 
 setup: $(DEV) ## Make .venv with everything that the other targets need
 
