@@ -19,7 +19,8 @@ from lifecycle.train.finite import FiniteCheck
 from lifecycle.train.hooks import STRATEGY, Hooks
 from lifecycle.train.loop import Batches, FitLoop
 from lifecycle.train.optim import optimization
-from lifecycle.train.optimize import Automatic, Manual, Tools, backward, backward_of
+from lifecycle.train.optimize import Automatic, Tools, backward, backward_of
+from lifecycle.train.optimize_manual import Manual
 from lifecycle.train.optimizer import ModuleOptimizer
 from lifecycle.train.pooling import share
 from lifecycle.train.steps import bound_step, preparer

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lifecycle.train.metrics import MERGE, Entry, Logbook
+from lifecycle.train.log_entry import MERGE, Entry
+from lifecycle.train.metrics import Logbook
 from lifecycle.train.torchmetric import Metric, metrics_of, perhaps_unfed
 
 if TYPE_CHECKING:
