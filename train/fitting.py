@@ -16,6 +16,7 @@ from lifecycle.train.evaluate import Evaluation
 from lifecycle.train.evaluating import evaluation, explained
 from lifecycle.train.feed import Feed, feed_of
 from lifecycle.train.finite import FiniteCheck
+from lifecycle.train.fused import fuse
 from lifecycle.train.hooks import STRATEGY, Hooks
 from lifecycle.train.loop import Batches, FitLoop
 from lifecycle.train.optim import optimization
@@ -69,6 +70,9 @@ class Fitting:
         progress.optimization = optimization(
             module.configure_optimizers(), automatic=module.automatic_optimization
         )
+        if trainer.fused:
+            for optimizer in progress.optimization.optimizers:
+                fuse(optimizer)
         self._tools = tools = self._make_tools()
         optimize = self._optimize(tools)
         plan.validates = trainer.enable_validation
@@ -107,7 +111,13 @@ class Fitting:
             stream=trainer.stream_of(progress.seed),
             feed=self.training_feed(),
             load=self._load,
-            prepare=preparer(module, trainer.datamodule, progress.precision, trainer.device),
+            prepare=preparer(
+                module,
+                trainer.datamodule,
+                progress.precision,
+                trainer.device,
+                images_last=trainer.channels_last,
+            ),
             validate=self.validate,
             finite=self._finite,
             interrupts=trainer.interrupts,
@@ -130,9 +140,10 @@ class Fitting:
     def _make_tools(self) -> Tools:
         trainer, module, progress = self._trainer, self._module, self._progress
         strategy, automatic = trainer.strategy, module.automatic_optimization
-        step = strategy.training_step(
-            module, bound_step(module, "training_step", progress.precision), automatic=automatic
-        )
+        step = bound_step(module, "training_step", progress.precision)
+        if trainer.compilation is not None:
+            step = trainer.compilation.watched(module, step)
+        step = strategy.training_step(module, step, automatic=automatic)
         return Tools(
             module=module,
             hooks=self._hooks,

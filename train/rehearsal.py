@@ -127,7 +127,9 @@ class Rehearsal:
             stream=torch.initial_seed(),
             feed=feed,
             load=lambda epoch: feed,
-            prepare=preparer(module, trainer.datamodule, precision, trainer.device),
+            prepare=preparer(
+                module, trainer.datamodule, precision, trainer.device, images_last=trainer.channels_last
+            ),
             validate=lambda: False,
             finite=None,
             interrupts=trainer.interrupts,
@@ -146,7 +148,9 @@ class Rehearsal:
             step=bound_step(module, f"{kind}_step", loaders=len(feeds)),
             results=Results(),
             precision=self._precision,
-            prepare=preparer(module, trainer.datamodule, self._precision, trainer.device),
+            prepare=preparer(
+                module, trainer.datamodule, self._precision, trainer.device, images_last=trainer.channels_last
+            ),
             no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
             seed=torch.initial_seed(),
             most=batches,

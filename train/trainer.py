@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from lifecycle.core.errors import UsageError
 from lifecycle.train.callbacks.defaults import arranged
 from lifecycle.train.data import DataModule
 from lifecycle.train.evaluate import Evaluation, Kind
@@ -204,6 +205,11 @@ class Trainer(TrainerCheckpoints):
             self.loggers = [DummyLogger() for _ in self.loggers]
         model, self.compiled = unwrapped(model)
         module = check_module(model)
+        if self.compiled is not None and self.compilation is not None:
+            raise UsageError(
+                "Trainer(compile=…) was given a module that torch.compile has made",
+                hint="Pass the module itself, or leave compile out.",
+            )
         for part in module.modules():  # modules within a module may ask the trainer too
             if isinstance(part, Module):
                 part.trainer = self

@@ -51,6 +51,8 @@ LEAST = {
     "reload_dataloaders_every_n_epochs": 0,
 }
 
+# Of ours, what is off unless it is set: off and not set are one.
+OFF = ("channels_last", "compile", "fused")
 # What shows or checks, and changes no result.
 SILENT = ("detect_anomaly", "log_every_n_steps", "profiler")
 SAVE_EVERY = timedelta(seconds=30)
@@ -69,6 +71,8 @@ def _type_of(name: str, annotation: str) -> object:
 
     whole = Annotated[int, Field(ge=LEAST.get(name, 1))]
     limit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
+    if name == "strategy":
+        return str | _mapping({"name": {"type": "string"}}, required=["name"], more=True)
     kinds: dict[str, object] = {
         "int": whole,
         "bool": bool,
@@ -79,6 +83,7 @@ def _type_of(name: str, annotation: str) -> object:
         "Limit": limit,
         "Duration": str | dict[str, int],
         "Profiler": str,
+        "Compiling": _compiling(),
         "None": None,
     }
     parts = [part.strip() for part in re.split(r"\|(?![^\[]*\])", annotation)]
@@ -87,6 +92,21 @@ def _type_of(name: str, annotation: str) -> object:
 
 def _literal(text: str) -> object:
     return Literal[ast.literal_eval(text.removeprefix("Literal").replace("[", "(").replace("]", ",)"))]
+
+
+def _compiling() -> object:
+    from lifecycle.pipeline.schema import options_schema
+    from lifecycle.train.compile_options import CompileOptions
+
+    return _mapping(options_schema(CompileOptions, {})["properties"])
+
+
+def _mapping(properties: JSON, *, required: Sequence[str] = (), more: bool = False) -> object:
+    """A mapping of options, which `check_trainer` looks at by itself, and its schema."""
+    from pydantic import WithJsonSchema
+
+    schema = {"type": "object", "properties": properties, "additionalProperties": more}
+    return Annotated[dict[str, Any], WithJsonSchema(schema | ({"required": required} if required else {}))]
 
 
 def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
@@ -99,6 +119,14 @@ def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
     for name in options:
         if name not in allowed:
             raise UsageError(f"unknown trainer option '{name}': {suggest(name, allowed)}")
+    if isinstance(options.get("compile"), Mapping):
+        from lifecycle.train.compile_options import compile_options
+
+        compile_options(options["compile"])
+    if isinstance(strategy := options.get("strategy"), Mapping):
+        from lifecycle.train.strategies.choice import strategy_with  # with torch, which knows the options
+
+        strategy_with(strategy)
     return {
         name: convert(allowed[name], cast("JSON", value), f"trainer.{name}")
         for name, value in options.items()
@@ -120,7 +148,11 @@ def check_fine_tuning(options: Mapping[str, object], epochs: int, lr: float | No
 
 def counted_trainer(options: Mapping[str, object]) -> dict[str, JSON]:
     """What of a trainer's options can change a result, precision and determinism said outright."""
-    counted = {name: value for name, value in options.items() if name not in SILENT}
+    counted = {
+        name: value
+        for name, value in options.items()
+        if name not in SILENT and not (name in OFF and value is False)
+    }
     precision = counted.get("precision")
     return cast(
         "dict[str, JSON]",

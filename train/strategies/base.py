@@ -25,6 +25,7 @@ from lifecycle.train.strategies.world import World
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
+    from lifecycle.train.precision import Precision
     from lifecycle.train.trainer import Trainer
 
 T = TypeVar("T")
@@ -74,6 +75,13 @@ class Strategy:
     def join(self) -> None:
         """Meet the other processes."""
 
+    def computes_in(self, precision: Precision) -> None:
+        """Learn in which types the module computes."""
+
+    def bring(self, module: nn.Module) -> None:
+        """Bring the module to its device."""
+        module.to(self.root_device)
+
     def set_up(self, module: nn.Module, *, fits: bool, sync_batchnorm: bool = False) -> None:
         """Prepare a module that is on its device; all processes begin with the same.
 
@@ -82,6 +90,10 @@ class Strategy:
             fits: Whether it will be trained.
             sync_batchnorm: Whether batch normalisation is over the samples of all processes.
         """
+
+    def compiled_parts(self, module: nn.Module) -> list[nn.Module]:
+        """Which parts are compiled, each for itself, where that is asked for; the module is set up."""
+        return [module]
 
     def training_step(self, module: nn.Module, step: Step, *, automatic: bool = True) -> Step:
         """What is called in the place of the module's `training_step`."""

@@ -47,6 +47,14 @@ class DDPStrategy(ParallelStrategy):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        for name, flag in (
+            ("find_unused_parameters", find_unused_parameters),
+            ("static_graph", static_graph),
+            ("gradient_as_bucket_view", gradient_as_bucket_view),
+            ("broadcast_buffers", broadcast_buffers),
+        ):
+            if not isinstance(flag, bool):
+                raise UsageError(f"{name}={flag!r}: expected true or false")
         self._options: dict[str, Any] = {
             "find_unused_parameters": find_unused_parameters,
             "static_graph": static_graph,

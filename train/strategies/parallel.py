@@ -39,7 +39,7 @@ class ParallelStrategy(Strategy):
     Args:
         process_group_backend: ``gloo``, ``nccl`` or what torch knows besides; by default gloo for tensors on
             the processor, and NCCL for those on GPUs.
-        timeout: How long a process waits for the others before it fails.
+        timeout: How long a process waits for the others before it fails; a number is one of seconds.
         start_method: How processes are started that are missing: ``script`` runs the script once in each;
             ``spawn`` and ``fork`` run only the trainer's verb in them, and this process goes on after it.
         max_restarts: How often all processes are started anew when one of them fails.
@@ -55,7 +55,7 @@ class ParallelStrategy(Strategy):
         self,
         *,
         process_group_backend: str | None = None,
-        timeout: timedelta | None = timedelta(minutes=30),
+        timeout: timedelta | float | None = timedelta(minutes=30),
         start_method: StartMethod = "script",
         max_restarts: int = 0,
     ) -> None:
@@ -68,7 +68,9 @@ class ParallelStrategy(Strategy):
         self.start_method: StartMethod = start_method
         self.max_restarts = max_restarts
         self._backend = process_group_backend
-        self._timeout = timeout
+        if isinstance(timeout, str | bool) or (isinstance(timeout, int | float) and timeout <= 0):
+            raise UsageError(f"timeout={timeout!r}: expected a time, or a number of seconds above 0")
+        self._timeout = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
         self._missing = 0  # processes that are to be started
         self._abandoned = False
         self._devices: Sequence[torch.device] = [self.root_device]
