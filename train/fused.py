@@ -7,6 +7,10 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from lifecycle.train.optim import parameters_of
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")  # for which torch 2.13 brings fused kernels
+
 
 def fuse(optimizer: Optimizer) -> None:
     """Have an optimizer step by its fused kernel, as if it had been made with ``fused=True``.
@@ -17,21 +21,14 @@ def fuse(optimizer: Optimizer) -> None:
     Warns:
         where torch has no such kernel.
     """
-    if not type(optimizer).__module__.startswith("torch.optim") or "fused" not in optimizer.defaults:
-        warnings.warn(
-            f"Trainer(fused=True): torch has no fused kernel of {type(optimizer).__name__}",
-            stacklevel=2,
-        )
+    if (reason := _why_not(optimizer)) is not None:
+        warnings.warn(f"Trainer(fused=True): {reason}, and it steps as it is", stacklevel=2)
         return
     if not all(_is_open(group) for group in optimizer.param_groups):
         return
     # What torch sets besides (that the kernel unscales gradients, say) is taken from one that is made fused.
     make: Any = type(optimizer)
-    try:
-        made = make([{"params": group["params"]} for group in optimizer.param_groups], fused=True)
-    except RuntimeError as error:  # parameters of a type or device that the kernel does not know
-        warnings.warn(f"Trainer(fused=True): {error}; it steps as it is", stacklevel=2)
-        return
+    made = make([{"params": group["params"]} for group in optimizer.param_groups], fused=True)
     for name in vars(made).keys() - vars(optimizer).keys():
         setattr(optimizer, name, getattr(made, name))
     for parameter, values in made.state.items():  # those of Adagrad begin before the first step
@@ -41,6 +38,17 @@ def fuse(optimizer: Optimizer) -> None:
     for group in optimizer.param_groups:
         group["fused"] = True
     optimizer.register_load_state_dict_pre_hook(_kept)
+
+
+def _why_not(optimizer: Optimizer) -> str | None:
+    """What keeps an optimizer from stepping by one kernel, if anything does."""
+    name = type(optimizer).__name__
+    if not type(optimizer).__module__.startswith("torch.optim") or "fused" not in optimizer.defaults:
+        return f"torch has no fused kernel of {name}"
+    for parameter in parameters_of(optimizer):
+        if not parameter.is_floating_point() or parameter.device.type not in DEVICES:
+            return f"torch's fused {name} takes no {parameter.dtype} on {parameter.device.type}"
+    return None
 
 
 def _is_open(group: dict[str, Any]) -> bool:

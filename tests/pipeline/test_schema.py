@@ -51,6 +51,11 @@ def test_there_are_examples() -> None:
     [
         ("", True),
         ("train: {trainer: {max_epochs: 3}}", True),
+        ("train: {trainer: {compile: true, channels_last: true, fused: true}}", True),
+        ("train: {trainer: {compile: {dynamic: true}}}", True),
+        ("train: {trainer: {strategy: {name: fsdp, auto_wrap_policy: 100000}}}", True),
+        ("train: {trainer: {compile: {dynamik: true}}}", False),
+        ("train: {trainer: {strategy: {auto_wrap_policy: 100000}}}", False),
         ("train:", True),
         ("quantize: {method: static, keep_float: [head]}", True),
         ("budget: {metric: val_acc, max_drop: 0.1}", True),

@@ -18,6 +18,7 @@ from lifecycle.core.stage import Context, Project
 from lifecycle.stages.fitting import check_trainer, fit, measure, set_learning_rate, trainer_options
 from lifecycle.stages.inputs import record_inputs
 from lifecycle.stages.prune import Prune
+from lifecycle.stages.train import Train
 from lifecycle.train.trainer import Trainer
 
 
@@ -98,6 +99,46 @@ def test_every_plain_argument_of_the_trainer_can_be_set_in_a_file() -> None:
 def test_a_trainer_option_of_another_type_is_refused(value: object) -> None:
     with pytest.raises(UsageError, match=r"^trainer\.max_epochs is "):
         check_trainer({"max_epochs": value})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compile": {"mod": "default"}}, "compile has no option 'mod': did you mean 'mode'?"),
+        ({"compile": "perhaps"}, "trainer.compile is 'perhaps': "),
+        ({"fused": "perhaps"}, "trainer.fused is 'perhaps': "),
+        ({"strategy": {"name": "fsdp", "cpu_ofload": True}}, "did you mean 'cpu_offload'?"),
+        ({"strategy": {"name": "fspd"}}, "strategy='fspd': did you mean 'fsdp'?"),
+        ({"strategy": {"auto_wrap_policy": 3}}, "has no name: allowed: ddp, fsdp, single_device"),
+        ({"strategy": {"name": "fsdp", "mixed_precision": "bfloat"}}, "did you mean 'bfloat16'?"),
+        ({"strategy": {"name": "ddp", "static_graph": 3}}, "static_graph=3: expected true or false"),
+    ],
+)
+def test_nested_options_of_the_trainer_are_checked_too(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Train(trainer=options)
+    assert message in str(refused.value)
+
+
+def test_what_changes_how_is_computed_belongs_to_the_key() -> None:
+    plain = Train(trainer={}).counted()
+    for option in ("channels_last", "compile", "fused"):
+        assert Train(trainer={option: False}).counted() == plain
+        assert Train(trainer={option: True}).counted() != plain
+    assert Train(trainer={"strategy": {"name": "fsdp"}}).counted() != plain
+
+
+def test_a_stage_compiles_and_leaves_the_module_as_it_was(context: Context, tmp_path: Path) -> None:
+    options = {"max_epochs": 2, "channels_last": True, "fused": True}
+    module, plain = Watching(), Watching()
+    plain.load_state_dict(module.state_dict())
+    compiled = check_trainer({**options, "compile": {"backend": "eager"}})
+    fit(module, context, compiled, title="train", folder=tmp_path / "compiled")
+    fit(plain, context, options, title="train", folder=tmp_path / "plain")
+    assert "forward" not in vars(module)
+    assert list(module.state_dict()) == list(plain.state_dict())
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, plain.state_dict()[name])
 
 
 def test_epochs_of_fine_tuning_are_set_in_one_place() -> None:

@@ -25,6 +25,8 @@ BOTH = (
     ranks.even_stream,
     ranks.divided,
     ranks.divided_resumed,
+    ranks.divisions,
+    ranks.compiled,
 )
 ALONE_NOT = (ranks.uneven, ranks.uneven_stream, ranks.collectives)
 Outcomes = dict[str, list[Any]]
@@ -38,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def two(folder: Path) -> Outcomes:
     assert torchmetrics.Metric  # imported where no rank is set yet, so that each process hears its warnings
+    torch.compiler.list_backends()  # torch's compiler is loaded once, and not by each process
     return run_ranks([*BOTH, *ALONE_NOT], folder / "two")
 
 
@@ -162,3 +165,39 @@ def test_a_divided_module_is_saved_whole(two: Outcomes) -> None:
 def test_a_divided_fit_goes_on_to_the_bit(two: Outcomes) -> None:
     for resumed, undisturbed in two["divided_resumed"]:
         assert resumed == undisturbed
+
+
+def test_a_compiled_module_trains_to_the_weights_of_one_that_is_not(two: Outcomes, one: Outcomes) -> None:
+    first, second = two["compiled"]
+    assert first == second
+    assert close(first, one["fit"][0]["weights"])
+
+
+@pytest.mark.parametrize("name", [name for name in ranks.DIVISIONS if name not in ("mixed", "typed")])
+def test_however_it_is_divided_it_trains_to_the_weights_of_one_process(
+    name: str, two: Outcomes, one: Outcomes
+) -> None:
+    first, second = (outcome[name] for outcome in two["divisions"])
+    assert first["weights"] == second["weights"]
+    assert close(first["weights"], one["divisions"][0][name]["weights"])
+
+
+def test_parts_are_chosen_by_class_and_by_size(two: Outcomes) -> None:
+    parts = {name: found["parts"] for name, found in two["divisions"][0].items()}
+    assert parts["whole"] == [""]
+    assert parts["by name"] == parts["compiled"] == ["", "net.0", "net.4"]
+    assert parts["by size"] == ["", "net.0"]  # 56 parameters; the other 18 are in no part
+
+
+def test_recomputed_parts_run_twice_in_a_step(two: Outcomes) -> None:
+    runs = {name: len(found["runs"]) for name, found in two["divisions"][0].items()}
+    assert (runs["by name"], runs["recomputed"]) == (3, 6)
+
+
+def test_the_precision_says_in_which_types_parts_are_put_together(two: Outcomes) -> None:
+    found = two["divisions"][0]
+    for name in ("mixed", "typed"):
+        assert set(found[name]["runs"]) == {"torch.bfloat16"} and found[name]["kept"] == "torch.float32"
+    assert set(found["whole"]["runs"]) == {"torch.float32"}
+    loose = torch.tensor(found["mixed"]["weights"]) - torch.tensor(found["whole"]["weights"])
+    assert 0 < float(loose.abs().max()) < 0.1
