@@ -65,8 +65,19 @@ class Strict(pl.Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
-def test_no_step_waits_for_the_device(precision: Any, tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize(
+    ("precision", "options"),
+    [
+        ("32-true", {}),
+        ("bf16-mixed", {}),
+        ("bf16-true", {}),
+        ("bf16-mixed", {"fused": True, "channels_last": True}),
+        ("16-mixed", {"fused": True}),  # whose kernel leaves out a step that overflows
+    ],
+)
+def test_no_step_waits_for_the_device(
+    precision: Any, options: dict[str, Any], tmp_path: Path, capsys: Any
+) -> None:
     strict, bar = Strict(), TQDMProgressBar()
     bar.every_s = 0.0  # every step redraws
     pl.Trainer(
@@ -79,6 +90,7 @@ def test_no_step_waits_for_the_device(precision: Any, tmp_path: Path, capsys: An
         gradient_clip_val=1.0,
         enable_model_summary=False,
         default_root_dir=tmp_path,
+        **options,
     ).fit(Network(), loader())
     assert strict.batches == 17
 
@@ -209,3 +221,85 @@ def test_an_average_takes_in_what_batch_normalisation_counts(tmp_path: Path) -> 
         enable_model_summary=False,
     ).fit(module, loader(), loader(12, shuffle=False))
     assert all(tensor.isfinite().all() for tensor in module.state_dict().values())
+
+
+class Pictures(Network):
+    """Goes through its forward, with a convolution in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = nn.Conv2d(2, 8, 2)
+        self.orders: set[bool] = set()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        images = inputs.view(-1, 2, 2, 2).contiguous(memory_format=torch.channels_last)
+        self.orders.add(self.images.weight.is_contiguous(memory_format=torch.channels_last))
+        return self.net(inputs) + self.images(images).mean()  # type: ignore[no-any-return]
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        return cross_entropy(self(batch[0]).float(), batch[1])
+
+
+def fitted(module: pl.Module, tmp_path: Path, **options: Any) -> pl.Trainer:
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        devices=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        **options,
+    )
+    trainer.fit(module, loader())
+    return trainer
+
+
+def test_channels_are_last_and_kernels_fused_on_the_device(tmp_path: Path) -> None:
+    module = Pictures()
+    trainer = fitted(module, tmp_path, channels_last=True, fused=True)
+    assert module.orders == {True}
+    assert trainer.optimizers[0].param_groups[0]["fused"] is True
+
+
+@pytest.mark.filterwarnings("default")  # torch's own, of what its compiler imports
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_compiled_fit_ends_close_to_the_other_and_waits_for_nothing(precision: Any, tmp_path: Path) -> None:
+    class Smooth(Pictures):
+        def __init__(self) -> None:
+            torch.manual_seed(5)
+            super().__init__()
+            self.net[3] = nn.Identity()  # its numbers would be others
+
+    weights = []
+    for compile in (False, True):
+        module = Smooth()
+        pl.seed_everything(5)
+        fitted(module, tmp_path, compile=compile, precision=precision, callbacks=[Strict()])
+        assert list(module.state_dict()) == list(Smooth().state_dict())
+        weights.append(torch.cat([p.detach().float().flatten() for p in module.parameters()]))
+    assert torch.allclose(weights[0], weights[1], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        ({"auto_wrap_policy": ["Linear"]}, {}),
+        ({"auto_wrap_policy": 20, "activation_checkpointing_policy": ["Linear"]}, {}),
+        ({"auto_wrap_policy": ["Linear"], "cpu_offload": True}, {}),
+        ({}, {"precision": "bf16-mixed"}),
+        ({"mixed_precision": {"param_dtype": "bfloat16", "reduce_dtype": "float32"}}, {"fused": True}),
+    ],
+)
+def test_a_module_is_divided_on_one_device(
+    options: dict[str, Any], more: dict[str, Any], tmp_path: Path
+) -> None:
+    """A group of one: what torch does with each option on a GPU, and that a second verb finds it divided."""
+    module = Network()
+    trainer = fitted(module, tmp_path, strategy={"name": "fsdp", **options}, **more)
+    assert all(value.isfinite().all() for value in trainer.strategy.state_dict(module).values())
+    kept = {parameter.device.type for parameter in module.parameters()}
+    assert kept == ({"cpu"} if options.get("cpu_offload") else {"cuda"})
+    (scores,) = trainer.validate(module, loader(), verbose=False)
+    assert 0 < scores["val_loss"] < 10
