@@ -22,7 +22,7 @@ def show_metrics(found: Sequence[Mapping[str, float]], kind: str) -> None:
 
 
 def notes_wanted(log: logging.Logger) -> bool:
-    """Whether nobody has set this logger, or one of ours above it, over INFO; the root's says nothing of us."""
+    """Whether nobody has set this logger, or one of ours above it, over INFO; the root's does not count."""
     logger: logging.Logger | None = log
     while logger is not None and logger is not logging.root:
         if logger.level:

@@ -33,10 +33,10 @@ class StepTimer(Callback):
 
     ``backward`` holds the exchange of gradients, ``optimizer`` also the clearing and clipping of gradients,
     ``rest`` what hooks, loggers and checkpoints take. In manual optimization ``forward`` is all of
-    ``training_step`` but ``manual_backward`` and the steps of ``self.optimizers()``. Operations are counted in
-    the first batch, unless the module says how many there are in ``flops_per_batch``; work that activation
-    checkpointing does anew counts. On a GPU times are those at which it came to each part, and nobody waits
-    for it before the end.
+    ``training_step`` but ``manual_backward`` and the steps of ``self.optimizers()``. Operations are counted
+    in the first batch, unless the module says how many there are in ``flops_per_batch``; work that
+    activation checkpointing does anew counts. On a GPU times are those at which it came to each part, and
+    nobody waits for it before the end.
 
     Args:
         peak_flops: What a device can do in a second, in the precision that is used; by default from a table
