@@ -35,7 +35,7 @@ def lines_of(report: StepReport) -> list[str]:
     counted = str(batches[0]) if len(set(batches)) == 1 else f"{min(batches)} to {max(batches)}"
     of_each = " of each process" if len(batches) > 1 else ""
     lines = [
-        f"{report.samples_per_sec:,.1f} samples/s, {report.batches_per_sec:,.1f} batches/s; "
+        f"{_rate(report.samples_per_sec)} samples/s, {_rate(report.batches_per_sec)} batches/s; "
         f"{counted} batches{of_each} were timed"
     ]
     if report.validation_s:
@@ -71,6 +71,10 @@ def show(report: StepReport, notes: Sequence[str] = ()) -> None:
     console.print(table)
     for line in (*lines_of(report), *notes):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.1f}" if value >= 100 else f"{value:.3g}"
 
 
 def _ms(value: float) -> str:
