@@ -170,11 +170,18 @@ class Hooks(dict[str, Calls]):
         """Whether a callback is told of the parts of a step."""
         return bool(self._timers)
 
-    def reading(self, action: str, batches: Iterator[Any]) -> Iterator[Any]:
-        """The iterator itself, or one of which is timed how long each batch is waited for."""
-        if not (self.timed or self.split):
+    def reading(self, action: str, batches: Iterator[Any], *, trains: bool = False) -> Iterator[Any]:
+        """The iterator itself, or one of which is timed how long each batch is waited for.
+
+        Args:
+            action: For a profiler.
+            batches: Of an epoch.
+            trains: Whether they are trained on: then waiting is a part of the step.
+        """
+        if not (self.timed or (trains and self.split)):
             return batches
-        return iter(self.phase("data", self.profiled(action, _next_of(batches))), _END)
+        following = self.profiled(action, _next_of(batches))
+        return iter(self.phase("data", following) if trains else following, _END)
 
     def _of_module(self, name: str) -> Calls:
         if not self.overridden(name):

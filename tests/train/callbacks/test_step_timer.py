@@ -99,13 +99,15 @@ class After(pl.Callback):
         self.clock.passes("rest")
 
 
-def fitted(module: pl.Module, data: Any, timer: StepTimer, *others: pl.Callback, **options: Any) -> Recorder:
+def fitted(
+    module: pl.Module, data: Reading, timer: StepTimer, *others: pl.Callback, **options: Any
+) -> Recorder:
     logger = Recorder()
     trainer = quiet(
         **{"log_every_n_steps": 2, "num_sanity_val_steps": 1, **options}, callbacks=[timer, *others]
     )
     trainer.loggers = [logger]
-    trainer.fit(module, data, loader())
+    trainer.fit(module, data, Reading(data.clock))
     return logger
 
 
@@ -127,7 +129,7 @@ def test_the_time_of_a_step_is_split(clock: Clock) -> None:
     [rank] = timer.report.ranks
     assert (rank.times.batches, rank.times.samples) == (11, 40)  # of 12 with 44; the first warms up
     # The first of two validations lies between steps that count, and is no part of them.
-    assert timer.report.validation_s == pytest.approx(6 * (1000 + SPLIT["transfer"]))
+    assert timer.report.validation_s == pytest.approx(6 * (1000 + SPLIT["data"] + SPLIT["transfer"]))
 
 
 def test_loggers_get_the_time_since_they_were_told_last(clock: Clock) -> None:
