@@ -190,9 +190,9 @@ class Automatic:
 def backward_of(tools: Tools) -> Callable[..., None] | None:
     """The module's way to compute gradients; None when the loss may be asked directly."""
     hooks = tools.hooks
-    if not (hooks.timed or hooks.overridden("backward")):
+    if not (hooks.timed or hooks.split or hooks.overridden("backward")):
         return None
-    return hooks.profiled(f"{STRATEGY}.backward", tools.module.backward)
+    return hooks.phase("backward", hooks.profiled(f"{STRATEGY}.backward", tools.module.backward))
 
 
 def backward(

@@ -20,6 +20,7 @@ from lifecycle.core.errors import LifecycleError, UsageError, suggest
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Context
 from lifecycle.core.verdict import require
+from lifecycle.stages.callbacks import Named, check_callbacks, counted_callbacks, make_callbacks
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks import Callback
@@ -30,7 +31,6 @@ TRAINER = Reference("lifecycle.train.trainer_options:TrainerOptions")
 # Decided by the stage, objects that a file cannot hold, and modes in which nothing comes out.
 OWNED = (
     "barebones",
-    "callbacks",
     "default_root_dir",
     "enable_autolog_hparams",
     "enable_checkpointing",
@@ -62,7 +62,11 @@ PRECISIONS = {"None": "32-true", "32": "32-true", "64": "64-true", "16": "16-mix
 def trainer_options() -> dict[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
     found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
-    return {name: _type_of(name, text) for name, text in found.items() if name not in OWNED}
+    return {
+        name: list[str | dict[str, dict[str, Any] | None]] if name == "callbacks" else _type_of(name, text)
+        for name, text in found.items()
+        if name not in OWNED
+    }
 
 
 def _type_of(name: str, annotation: str) -> object:
@@ -127,6 +131,8 @@ def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
         from lifecycle.train.strategies.choice import strategy_with  # with torch, which knows the options
 
         strategy_with(strategy)
+    if "callbacks" in options:
+        check_callbacks(options["callbacks"])
     return {
         name: convert(allowed[name], cast("JSON", value), f"trainer.{name}")
         for name, value in options.items()
@@ -153,6 +159,10 @@ def counted_trainer(options: Mapping[str, object]) -> dict[str, JSON]:
         for name, value in options.items()
         if name not in SILENT and not (name in OFF and value is False)
     }
+    if "callbacks" in counted:
+        counted["callbacks"] = counted_callbacks(cast("Sequence[Named]", counted["callbacks"]))
+        if not counted["callbacks"]:
+            del counted["callbacks"]
     precision = counted.get("precision")
     return cast(
         "dict[str, JSON]",
@@ -203,9 +213,11 @@ def fit(
     )
     # What is saved last knows what was ranked before it: the other way round, a kill between the two would
     # leave a fit that has ended and whose best epoch nobody kept.
+    others = {name: value for name, value in options.items() if name != "callbacks"}
+    named = make_callbacks(options.get("callbacks", ()))
     trainer = Trainer(
-        **{"deterministic": True, **options, **_last_epoch_validated(options)},
-        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep, steps],
+        **{"deterministic": True, **others, **_last_epoch_validated(options)},
+        callbacks=[*callbacks, *named, ProgressBar(context.progress, f"{title}  "), keep, steps],
         logger=context.tracker,
         default_root_dir=folder,
         enable_model_summary=False,

@@ -15,7 +15,14 @@ from lifecycle.core.budget import Budget
 from lifecycle.core.errors import UsageError
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Context, Project
-from lifecycle.stages.fitting import check_trainer, fit, measure, set_learning_rate, trainer_options
+from lifecycle.stages.fitting import (
+    check_trainer,
+    counted_trainer,
+    fit,
+    measure,
+    set_learning_rate,
+    trainer_options,
+)
 from lifecycle.stages.inputs import record_inputs
 from lifecycle.stages.prune import Prune
 from lifecycle.stages.train import Train
@@ -89,10 +96,37 @@ def test_fine_tuning_shorter_than_the_validation_interval_still_chooses(
 
 def test_every_plain_argument_of_the_trainer_can_be_set_in_a_file() -> None:
     arguments = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
-    objects = {"callbacks", "logger", "plugins", "default_root_dir", "model_registry"}
+    objects = {"logger", "plugins", "default_root_dir", "model_registry"}
     modes = {"barebones", "fast_dev_run"}  # in which nothing comes out
     ours = {"enable_autolog_hparams", "enable_checkpointing", "enable_model_summary", "enable_progress_bar"}
     assert set(trainer_options()) == arguments - objects - modes - ours
+
+
+def test_callbacks_are_named_in_a_file(
+    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = [{"StepTimer": {"peak_flops": 1e9}}, {"EarlyStopping": {"monitor": "nothing", "strict": False}}]
+    options = check_trainer({"max_epochs": 1, "callbacks": named})
+    fit(Watching(), context, options, title="train", folder=tmp_path / "fit")
+    assert "where the time of training steps went" in capsys.readouterr().err
+    assert counted_trainer(options)["callbacks"] == named[1:]
+    watched = {"callbacks": ["StepTimer"]}
+    assert counted_trainer(watched) == counted_trainer({})  # who watches makes no other model
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("StepTimer", r"^trainer\.callbacks is 'StepTimer': expected a list of names, as in \[StepTimer\]"),
+        (["StepTimr"], r"^trainer\.callbacks names 'StepTimr': did you mean 'StepTimer'\?"),
+        ([{"StepTimer": {"peak": 1}}], r"StepTimer takes no argument 'peak': did you mean 'peak_flops'\?"),
+        ([{"StepTimer": {}, "EarlyStopping": {}}], "expected a name, or one name with its arguments"),
+        ([3], r"^trainer\.callbacks holds 3: expected a name"),
+    ],
+)
+def test_what_names_no_callback_is_told(named: object, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        check_trainer({"callbacks": named})
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "many", True])

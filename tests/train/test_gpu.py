@@ -13,9 +13,17 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 import lifecycle as pl
-from lifecycle.train.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lifecycle.train.callbacks import (
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    StepTimer,
+    TQDMProgressBar,
+    WeightAveraging,
+)
 from lifecycle.train.finite import NonFiniteLoss
+from lifecycle.train.flops import available_flops
 from lifecycle.train.loggers import CSVLogger
+from lifecycle.train.phases import PHASES
 from tests.train.chaos import digest
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -303,3 +311,57 @@ def test_a_module_is_divided_on_one_device(
     assert kept == ({"cpu"} if options.get("cpu_offload") else {"cuda"})
     (scores,) = trainer.validate(module, loader(), verbose=False)
     assert 0 < scores["val_loss"] < 10
+
+
+def test_times_of_a_step_are_taken_without_waiting_for_the_device(tmp_path: Path) -> None:
+    class Heavy(Network):
+        """A forward that the device is busy with, and that the program is done with at once."""
+
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            torch.cuda._sleep(20_000_000)
+            return super().training_step(batch, batch_idx)
+
+    strict, timer, logger = Strict(), StepTimer(), CSVLogger(tmp_path)
+    pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        logger=logger,
+        log_every_n_steps=1,
+        callbacks=[timer, strict],
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    ).fit(Heavy(), loader())
+    assert strict.batches == 17
+    report = timer.report
+    assert report is not None
+    assert report.ranks[0].times.batches == 19
+    others = [phase for phase in PHASES if phase != "forward"]
+    assert report.ms("forward") > max(report.ms(phase) for phase in others)
+    memory = report.ranks[0].memory
+    assert 0 < memory["allocated"] <= memory["reserved"]
+    content = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text()
+    assert "time/forward_ms" in content and "memory/allocated_peak_mb" in content
+
+
+def test_the_share_of_the_device_is_told_where_its_peak_is_known(tmp_path: Path) -> None:
+    timer = StepTimer()
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        precision="bf16-mixed",
+        logger=False,
+        callbacks=[timer],
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Network(), loader())
+    assert timer.report is not None
+    # 8 to 16 to 2: forward, the weights' gradients, and what goes into the second layer.
+    wanted = 2 * (2 * (8 * 16 + 16 * 2)) + 2 * 16 * 2
+    known = available_flops(torch.device("cuda", 0), "bf16-mixed")
+    assert timer.report.peak_flops == known
+    assert timer.report.ranks[0].flops_per_sample == (wanted if known else 0)
+    assert (timer.report.mfu is None) == (known is None)

@@ -12,14 +12,13 @@ from lifecycle.core.verdict import Row
 from lifecycle.ledger import local_time
 from lifecycle.report.page.charts import bars_svg, lines_svg
 from lifecycle.report.page.confusion import confusion
-from lifecycle.report.page.curves import families, lines_of, stretches
+from lifecycle.report.page.curves import families, lines_of, spread, stretches
 from lifecycle.report.page.figures import COSTS, metric, seconds
 from lifecycle.report.page.known import RunFacts
 from lifecycle.report.page.models import before_after, latencies, step_by_step
 from lifecycle.report.page.section import Chart, Section
+from lifecycle.report.page.steps import steps, without_steps
 from lifecycle.report.page.table import Cell, Table, texts
-
-_MOST_ROWS = 60  # of a table of values by step
 
 
 def sections(facts: RunFacts) -> list[Section]:
@@ -29,6 +28,7 @@ def sections(facts: RunFacts) -> list[Section]:
         before_after(facts),
         step_by_step(facts),
         training(facts),
+        steps(facts.curves),
         confusion(facts),
         latencies(facts),
         parity(facts),
@@ -61,29 +61,22 @@ def stages(facts: RunFacts) -> Section:
 
 def training(facts: RunFacts) -> Section | None:
     """What was logged while models were fitted, a chart for each quantity."""
-    charts = []
-    for group, names in families(facts.curves).items():
-        lines = [
-            line for line in lines_of(facts.curves, names[:4]) if any(len(part) > 1 for part in line.parts)
-        ]
+    charts, curves = [], without_steps(facts.curves)
+    for group, names in families(curves).items():
+        lines = [line for line in lines_of(curves, names[:4]) if any(len(part) > 1 for part in line.parts)]
         if not lines:
             continue
         rows = [
             (Cell(stage), Cell(name), Cell(f"{step:g}", step), metric(value))
-            for stage, metrics in facts.curves.items()
+            for stage, metrics in curves.items()
             for name in names
-            for step, value in _spread(metrics.get(name, ()))
+            for step, value in spread(metrics.get(name, ()))
         ]
         caption = f"{group} by stage and step"
         table = Table(caption=caption, columns=("stage", "metric", "step", "value"), rows=tuple(rows))
-        title = f"{', '.join(line.name for line in lines)} over the steps of {', '.join(facts.curves)}"
-        charts.append(Chart(title=group, svg=lines_svg(title, lines, stretches(facts.curves)), table=table))
+        title = f"{', '.join(line.name for line in lines)} over the steps of {', '.join(curves)}"
+        charts.append(Chart(title=group, svg=lines_svg(title, lines, stretches(curves)), table=table))
     return Section(name="training", title="Training", charts=tuple(charts)) if charts else None
-
-
-def _spread(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    step = -(-len(points) // _MOST_ROWS)
-    return points if step <= 1 else (*points[:-1:step], points[-1])
 
 
 def parity(facts: RunFacts) -> Section | None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torchmetrics
 
-from tests.train.strategies import ranks
+from tests.train.strategies import costs, ranks
 from tests.train.strategies.forked import run_ranks
 from tests.train.strategies.ranks import Classifier, batches, trainer, weights
 
@@ -28,7 +28,14 @@ BOTH = (
     ranks.divisions,
     ranks.compiled,
 )
-ALONE_NOT = (ranks.uneven, ranks.uneven_stream, ranks.collectives)
+ALONE_NOT = (
+    ranks.uneven,
+    ranks.uneven_stream,
+    ranks.collectives,
+    costs.costs,
+    costs.straggler,
+    costs.told,
+)
 Outcomes = dict[str, list[Any]]
 
 
@@ -201,3 +208,29 @@ def test_the_precision_says_in_which_types_parts_are_put_together(two: Outcomes)
     assert set(found["whole"]["runs"]) == {"torch.float32"}
     loose = torch.tensor(found["mixed"]["weights"]) - torch.tensor(found["whole"]["weights"])
     assert 0 < float(loose.abs().max()) < 0.1
+
+
+def test_a_step_exchanges_what_a_loop_written_by_hand_does(two: Outcomes) -> None:
+    for found in two["costs"]:
+        assert found["ours exchanges"] == found["hand exchanges"] == {"gloo:all_reduce [[74]]": 1}
+
+
+def test_a_step_costs_a_few_function_calls_more_than_one_written_by_hand(two: Outcomes) -> None:
+    for found in two["costs"]:
+        more = found["ours calls"]["calls"] - found["hand calls"]["calls"]
+        assert 0 < more <= 42, found  # ten of them log the loss, six seed the generators
+
+
+def test_a_slow_process_is_named(two: Outcomes) -> None:
+    first, second = two["straggler"]
+    for run, slow in ((0, 1), (1, 0)):
+        assert first[run]["slowest"] == second[run]["slowest"] == slow
+        assert first[run]["lags"]
+        assert first[run]["slow phase"] == slow
+        assert first[run]["batches"] == [5, 5]  # of 6: the first warms up
+        assert first[run]["logged"] == [slow] * 3
+        assert second[run]["logged"] == []  # the first process alone writes
+
+
+def test_times_are_exchanged_only_when_they_are_reported(two: Outcomes) -> None:
+    assert two["told"] == [{"gloo:all_gather [[14]]": 4}] * 2  # of 14 batches the 4th, 8th, 12th; the end
