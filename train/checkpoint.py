@@ -82,12 +82,12 @@ def snapshot(
     Nothing is copied: the tensors are those at work. All processes call it; whole is what the first one gets.
     """
     strategy = strategy or Strategy()
-    state = progress.state
+    state, divided = progress.state, _divided(strategy)
     content: dict[str, object] = {
         "epoch": state.epoch,
         "global_step": state.global_step,
         "pytorch-lightning_version": FORMAT_VERSION,
-        "state_dict": strategy.state_dict(module),
+        "state_dict": strategy.state_dict(module, **divided),
         "loops": {"lifecycle": _loop_state(module, progress, strategy)},
         "callbacks": {},
         "optimizer_states": [],
@@ -100,7 +100,8 @@ def snapshot(
         return content
     content["callbacks"] = {c.state_key: found for c in callbacks if (found := c.state_dict())}
     content["optimizer_states"] = [
-        strategy.optimizer_state(module, optimizer) for optimizer in progress.optimization.optimizers
+        strategy.optimizer_state(module, optimizer, **divided)
+        for optimizer in progress.optimization.optimizers
     ]
     content["lr_schedulers"] = scheduler_states(progress.optimization.schedules)
     if scaling := progress.precision.state_dict():
@@ -120,8 +121,15 @@ def _loop_state(module: Module, progress: Progress, strategy: Strategy) -> dict[
     }
     if strategy.world_size > 1:
         # What differs between processes; the first one's is where that of a single one is.
-        state["ranks"] = strategy.gathered(own)[1:]
+        in_parts = strategy.together is not None and own["gradients"]
+        shared = own | {"gradients": None} if in_parts else own
+        state["ranks"] = strategy.gathered(shared)[1:]
     return state
+
+
+def _divided(strategy: Strategy) -> dict[str, Any]:
+    """How to ask for a state: tensors that lie in several processes stay there if those save together."""
+    return {} if strategy.together is None else {"divided": True}
 
 
 def _own_part(module: Module, progress: Progress, strategy: Strategy) -> dict[str, object]:
@@ -131,7 +139,7 @@ def _own_part(module: Module, progress: Progress, strategy: Strategy) -> dict[st
     return {
         "logbook": [] if progress.state.epoch_done else progress.logbook.state_dict(named),
         "metrics": {} if progress.state.epoch_done else metric_states(module),
-        "gradients": strategy.gradients(module) if waiting else {},
+        "gradients": strategy.gradients(module, **_divided(strategy)) if waiting else {},
         "data": None if progress.feed is None else progress.feed.state_dict(),
     }
 
@@ -267,13 +275,22 @@ def _restore_optimization(
         schedule.scheduler.load_state_dict(values)
 
 
-def load_ckpt(path: Path, map_location: Any = "cpu") -> dict[str, object]:
-    """Read a checkpoint; tensors and plain values only.
+def load_ckpt(path: Path, map_location: Any = "cpu", *, lazy: bool = False) -> dict[str, object]:
+    """Read a checkpoint, a file or a folder of several processes; tensors and plain values only.
+
+    Args:
+        path: Where it is.
+        map_location: As ``torch.load`` has it.
+        lazy: Of a folder, read the weights; what is divided besides comes as `Stored`.
 
     Raises:
-        UsageError: there is no such file.
-        ArtifactError: the file is torn or is not a checkpoint.
+        UsageError: there is none.
+        ArtifactError: a file is torn, or it is not a checkpoint.
     """
+    if path.is_dir():
+        from lifecycle.train.sharded.reading import Shards
+
+        return _checked(Shards(path).content(map_location, lazy=lazy), path)
     if not path.is_file():
         beside = sorted(p.name for p in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         raise UsageError(f"no checkpoint {path}; beside it: {', '.join(beside) or '(nothing)'}")
@@ -281,6 +298,10 @@ def load_ckpt(path: Path, map_location: Any = "cpu") -> dict[str, object]:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise unreadable(path, error) from error
+    return _checked(content, path)
+
+
+def _checked(content: Any, path: Path) -> dict[str, object]:
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ArtifactError(f"{path} is not a checkpoint of a trainer: it lacks {', '.join(missing)}")

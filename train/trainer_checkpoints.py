@@ -33,7 +33,7 @@ class TrainerCheckpoints(TrainerServices):
         if not path:
             return None
         self.ckpt_path = path
-        return load_ckpt(Path(path))
+        return load_ckpt(Path(path), lazy=self.strategy.sharded)
 
     def save_checkpoint(
         self,
@@ -47,7 +47,7 @@ class TrainerCheckpoints(TrainerServices):
     ) -> None:
         """Write the state of the fit at work, or of the last one, as a ``.ckpt``.
 
-        All processes call it, and the first one writes.
+        All processes call it, and the first one writes; or all do, what each has (`FSDPStrategy`).
 
         Args:
             filepath: Where.
@@ -59,9 +59,10 @@ class TrainerCheckpoints(TrainerServices):
         """
         with self.profiler.profile("save_checkpoint"):
             content = self.dump_checkpoint(weights_only=bool(weights_only))
-            if not self.is_global_zero:
+            group = self.strategy.together
+            if group is None and not self.is_global_zero:
                 return
-            self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait)
+            self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait, group=group)
 
     def _save_interrupted(self) -> None:
         """Save before an interrupted fit ends, if it saves at all."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.core.errors import UsageError
 from lifecycle.train.callbacks.checkpoint import Checkpoint
+from lifecycle.train.whole_file import remove
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
@@ -44,4 +45,4 @@ class OnExceptionCheckpoint(Checkpoint):
     def teardown(self, trainer: Trainer, pl_module: Module, stage: str) -> None:
         """All went well: nobody needs it."""
         if trainer.is_global_zero:
-            Path(self.ckpt_path).unlink(missing_ok=True)
+            remove(Path(self.ckpt_path))

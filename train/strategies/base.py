@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from lifecycle.train.precision import Precision
+    from lifecycle.train.sharded.group import SaveGroup
     from lifecycle.train.trainer import Trainer
 
 T = TypeVar("T")
@@ -113,15 +114,20 @@ class Strategy:
 
     # State
 
-    def state_dict(self, module: nn.Module) -> dict[str, Any]:
-        """The weights, whole."""
+    @property
+    def together(self) -> SaveGroup | None:
+        """Processes that write a checkpoint together; None where the first one writes it whole."""
+        return None
+
+    def state_dict(self, module: nn.Module, *, divided: bool = False) -> dict[str, Any]:
+        """The weights, whole; or as they lie in the processes that save `together`."""
         return module.state_dict()
 
     def load_state_dict(self, module: nn.Module, weights: Mapping[str, Any], *, strict: bool) -> None:
         """Take whole weights."""
         module.load_state_dict(weights, strict=strict)
 
-    def gradients(self, module: nn.Module) -> dict[str, Tensor] | None:
+    def gradients(self, module: nn.Module, *, divided: bool = False) -> dict[str, Tensor] | None:
         """Gradients that wait for a step; None where the first process gives those of all."""
         return {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
 
@@ -131,8 +137,10 @@ class Strategy:
             gradient = gradients.get(name)
             parameter.grad = None if gradient is None else gradient.to(parameter.device)
 
-    def optimizer_state(self, module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-        """The optimizer's state, whole."""
+    def optimizer_state(
+        self, module: nn.Module, optimizer: Optimizer, *, divided: bool = False
+    ) -> dict[str, Any]:
+        """The optimizer's state, whole; or as it lies in the processes that save `together`."""
         return optimizer.state_dict()
 
     def load_optimizer_state(self, module: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from lifecycle.train.strategies.single import SingleDeviceStrategy
 from lifecycle.train.strategies.world import World, world_of
 
 log = logging.getLogger(__name__)
-# Lightning's further names: of a strategy, with options that are in the name.
+# Lightning's further names, and one of ours: of a strategy, with options that are in the name.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddp_find_unused_parameters_false": ("ddp", {"find_unused_parameters": False}),
     "ddp_find_unused_parameters_true": ("ddp", {"find_unused_parameters": True}),
@@ -28,6 +28,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddp_notebook": ("ddp", {"start_method": "fork"}),
     "ddp_spawn": ("ddp", {"start_method": "spawn"}),
     "fsdp_cpu_offload": ("fsdp", {"cpu_offload": True}),
+    "fsdp_sharded": ("fsdp", {"state_dict_type": "sharded"}),  # ours: a pipeline file names strategies
 }
 
 

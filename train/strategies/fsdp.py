@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from inspect import signature
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -22,14 +22,18 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 from torch.utils.checkpoint import checkpoint
 
-from lifecycle.core.errors import UsageError
+from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.precision.base import Precision
 from lifecycle.train.precision.mixed import MixedPrecision
+from lifecycle.train.sharded.group import SaveGroup
+from lifecycle.train.sharded.reading import Stored
 from lifecycle.train.strategies.base import Step
 from lifecycle.train.strategies.fsdp_options import Classes, Parts, Types, policy_of
 from lifecycle.train.strategies.parallel import ParallelStrategy
 
 STEPS = ("training_step", "validation_step", "test_step", "predict_step")
+StateDictType = Literal["full", "sharded"]
+STATE_DICT_TYPES = ("full", "sharded")
 
 
 class FSDPStrategy(ParallelStrategy):
@@ -48,6 +52,8 @@ class FSDPStrategy(ParallelStrategy):
         activation_checkpointing_policy: Parts that compute their forward pass once more in the backward
             pass, instead of keeping what it needs; told as those of ``auto_wrap_policy``.
         reshard_after_forward: Divide a part again between its forward and its backward pass.
+        state_dict_type: ``full`` has the first process write checkpoints as a single one does; with
+            ``sharded`` each process writes the parts that it has, into a folder.
         options: Of `ParallelStrategy`.
 
     Source: Zhao et al., "PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel", VLDB 2023.
@@ -64,6 +70,7 @@ class FSDPStrategy(ParallelStrategy):
         cpu_offload: bool = False,
         activation_checkpointing_policy: Classes | int = (),
         reshard_after_forward: bool = True,
+        state_dict_type: StateDictType = "full",
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -76,6 +83,13 @@ class FSDPStrategy(ParallelStrategy):
         self._policy = self._given or MixedPrecisionPolicy()
         self._offload = cpu_offload
         self._reshard = reshard_after_forward
+        if state_dict_type not in STATE_DICT_TYPES:
+            raise UsageError(
+                f"FSDPStrategy(state_dict_type={state_dict_type!r}): "
+                f"{suggest(str(state_dict_type), STATE_DICT_TYPES)}"
+            )
+        self._type = state_dict_type
+        self._together: SaveGroup | None = None
         self._mesh: DeviceMesh | None = None
         self._recomputed: list[nn.Module] = []
 
@@ -163,8 +177,19 @@ class FSDPStrategy(ParallelStrategy):
 
     # State, in the format of one process
 
-    def state_dict(self, module: nn.Module) -> dict[str, Any]:
-        """The weights, whole, on the processor of every process."""
+    @property
+    def together(self) -> SaveGroup | None:
+        """All processes, where each writes what it has."""
+        if self._type == "full":
+            return None
+        if self._together is None:
+            self._together = SaveGroup(self.world.rank, self.world.size, self._timeout)
+        return self._together
+
+    def state_dict(self, module: nn.Module, *, divided: bool = False) -> dict[str, Any]:
+        """The weights, whole, on the processor of every process; or divided as they are."""
+        if divided:
+            return module.state_dict()
         return {name: whole(value) for name, value in module.state_dict().items()}
 
     def load_state_dict(self, module: nn.Module, weights: Mapping[str, Any], *, strict: bool) -> None:
@@ -173,9 +198,13 @@ class FSDPStrategy(ParallelStrategy):
         parts = {name: like(value, own[name]) if name in own else value for name, value in weights.items()}
         module.load_state_dict(parts, strict=strict)
 
-    def optimizer_state(self, module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-        """The optimizer's state, whole, on the processor of every process."""
+    def optimizer_state(
+        self, module: nn.Module, optimizer: Optimizer, *, divided: bool = False
+    ) -> dict[str, Any]:
+        """The optimizer's state, whole, on the processor of every process; or divided as it is."""
         state = optimizer.state_dict()
+        if divided:
+            return state
         found = {
             index: {name: whole(value) for name, value in values.items()}
             for index, values in state["state"].items()
@@ -191,8 +220,10 @@ class FSDPStrategy(ParallelStrategy):
         }
         optimizer.load_state_dict({**state, "state": found})
 
-    def gradients(self, module: nn.Module) -> dict[str, Tensor] | None:
-        """Gradients that wait for a step, whole; the first process gives them for all."""
+    def gradients(self, module: nn.Module, *, divided: bool = False) -> dict[str, Tensor] | None:
+        """Gradients that wait for a step, whole; the first process gives them for all. Or divided."""
+        if divided:
+            return super().gradients(module)
         found = {n: whole(p.grad) for n, p in module.named_parameters() if p.grad is not None}
         return found if self.is_global_zero else None
 
@@ -217,6 +248,9 @@ def whole(value: Any) -> Any:
 
 def like(value: Any, model: Any) -> Any:
     """A whole tensor divided as another one of its shape is; anything else as it is."""
+    if isinstance(value, Stored):
+        fits = isinstance(model, Tensor) and value.shape == model.shape
+        return value.like(model) if fits else value.whole()
     if not (isinstance(value, Tensor) and isinstance(model, DTensor) and value.shape == model.shape):
         return value
     if isinstance(value, DTensor):
