@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifecycle.core.collector import resting
 from lifecycle.core.errors import LifecycleError
 from lifecycle.workspace import Workspace, find_workspace
 
@@ -36,6 +37,11 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
         AwayError: the server does not answer: it may later.
         LifecycleError: the store or server cannot be used.
     """
+    with resting():
+        return _connect(workspace, environment)
+
+
+def _connect(workspace: Workspace, environment: Mapping[str, str]) -> MlflowClient:
     from filelock import FileLock
 
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
