@@ -60,7 +60,7 @@ PRECISIONS = {"None": "32-true", "32": "32-true", "64": "64-true", "16": "16-mix
 def trainer_options() -> dict[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
     found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
-    return {name: _type_of(name, text) for name, text in found.items() if name not in OWNED}
+    return {name: _type_of(name, each.annotation) for name, each in found.items() if name not in OWNED}
 
 
 def _type_of(name: str, annotation: str) -> object:
