@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from lifecycle.compress.capture import NORM_MODE, Mode
-from lifecycle.compress.modes import silent_import
 from lifecycle.compress.quantizer import METHOD, quantized_graph
 from lifecycle.compress.ranges import PERCENTILE, Calibration, range_finder
 from lifecycle.core.errors import UsageError
@@ -58,8 +57,8 @@ def calibrating(
     """
     graph = quantized_graph(module)
     range_of = range_finder(calibration, percentile=percentile)
-    with silent_import():
-        from lifecycle.compress import pt2e
+    from lifecycle.compress import pt2e
+
     observe = _Observer(graph)
     with _undone_on_error(graph), mode_of(module, training=False), torch.no_grad():
         pt2e.set_flags(graph, observe=True, rounding=False)
@@ -73,8 +72,8 @@ def calibrating(
 def freeze_observers_(module: nn.Module) -> None:
     """Keep every range and scale as it is from now on: for the last part of quantization-aware training."""
     graph = quantized_graph(module)
-    with silent_import():
-        from lifecycle.compress import pt2e
+    from lifecycle.compress import pt2e
+
     for _, quantizer in pt2e.fake_quantizers(graph):
         quantizer.disable_observer()
 

@@ -76,6 +76,12 @@ def _bundles(paths: tuple[Path, ...]) -> dict[str, Artifact]:
     """Verified, by short names that tell them apart."""
     from lifecycle.core.artifact import open_artifact
 
+    for path in paths:
+        if not path.is_dir():
+            raise UsageError(
+                f"no folder {path}",
+                hint="Name the folder of a bundle: `lifecycle export pipeline.yaml` prints where it is.",
+            )
     opened = [open_artifact(path) for path in paths]
     names = [path.resolve().name for path in paths]
     short = [name[:12] for name in names]

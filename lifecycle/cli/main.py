@@ -26,7 +26,7 @@ from typing import cast
 import click
 
 from lifecycle.cli.output import print_error, print_note
-from lifecycle.core import interrupt
+from lifecycle.core import collector, interrupt
 from lifecycle.core.errors import LifecycleError, suggest
 from lifecycle.core.reference import place_in_project
 
@@ -97,6 +97,7 @@ def cli(verbose: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    collector.own_process()
     interrupt.listen()
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = _run(words, verbose=any(word in ("-v", "--verbose") for word in words))

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.cli.output import print_json, print_table
+from lifecycle.cli.output import print_json, print_note, print_table
 from lifecycle.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from lifecycle.pipeline.runner import Outcome
+    from lifecycle.pipeline.runner import Failure, Outcome
     from lifecycle.pipeline.spec import Pipeline
+    from lifecycle.tracking import RecordedRun
     from lifecycle.workspace import Workspace
 
 
@@ -47,6 +48,8 @@ def run_reported(
 ) -> tuple[list[Outcome], str]:
     """Run a pipeline; what became of each stage, and where the page is that tells of it.
 
+    Of a run that fails the page is named before the error is raised.
+
     Args:
         pipeline: What to run.
         workspace: Where.
@@ -56,12 +59,16 @@ def run_reported(
     from lifecycle.session import run_pipeline
 
     pages = list[Path]()
-    outcomes = run_pipeline(
-        pipeline,
-        workspace,
-        wait_s=wait_s,
-        finish=lambda outcomes, run: pages.append(report_run(pipeline, workspace, outcomes, run)),
-    )
+
+    def finish(outcomes: Sequence[Outcome], run: RecordedRun, failure: Failure | None) -> None:
+        pages.append(report_run(pipeline, workspace, outcomes, run, failure))
+
+    try:
+        outcomes = run_pipeline(pipeline, workspace, wait_s=wait_s, finish=finish)
+    except Exception:
+        for page in pages:
+            print_note(f"Report: {os.path.relpath(page)}")
+        raise
     return outcomes, os.path.relpath(pages[0])
 
 

@@ -36,6 +36,7 @@ class Evaluate(Stage):
 
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint", "bundle")
     produces: ClassVar[str] = "evaluation"
+    splits: ClassVar[tuple[str, ...]] = ("test",)
 
     timed_calls: int = 300
     steps: bool = True

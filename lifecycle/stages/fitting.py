@@ -56,6 +56,7 @@ OFF = ("channels_last", "compile", "fused")
 # What shows or checks, and changes no result.
 SILENT = ("detect_anomaly", "log_every_n_steps", "profiler")
 SAVE_EVERY = timedelta(seconds=30)
+CALLBACKS = list[str | dict[str, dict[str, Any] | None]]
 PRECISIONS = {"None": "32-true", "32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
@@ -63,8 +64,10 @@ def trainer_options() -> dict[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
     found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
     return {
-        name: list[str | dict[str, dict[str, Any] | None]] if name == "callbacks" else _type_of(name, text)
-        for name, text in found.items()
+        name: list[str | dict[str, dict[str, Any] | None]]
+        if name == "callbacks"
+        else _type_of(name, each.annotation)
+        for name, each in found.items()
         if name not in OWNED
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from lifecycle.card.card import Card
 from lifecycle.core.artifact import Artifact, Draft
+from lifecycle.core.asked import check_asked
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.stage import Context, Stage
@@ -47,6 +48,7 @@ class Register(Stage):
         from lifecycle.registration import DESCRIPTION, register
         from lifecycle.registry import set_alias
 
+        check_asked(context.asked, "test", given["evaluation"].numbers())
         writer = _writer(context)
         card = self._card(given, context)
         version = register(

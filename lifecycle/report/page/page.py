@@ -28,7 +28,7 @@ def render(facts: RunFacts) -> str:
         name=facts.pipeline.project.name,
         ended=facts.ended.astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         iso=facts.ended.isoformat(timespec="seconds"),
-        style=(HERE / "page.css").read_text(),
+        style="\n".join((HERE / name).read_text() for name in ("chart.css", "page.css")),
         tiles=tiles(facts),
         verdicts=verdicts(facts),
         notes=facts.notes,
@@ -40,6 +40,8 @@ def render(facts: RunFacts) -> str:
 def verdicts(facts: RunFacts) -> list[tuple[str, str]]:
     """A word for the budget and one for the gates, and whether it is good news."""
     found = []
+    if facts.failure is not None:
+        found.append((f"failed in {facts.failure.stage}", "bad"))
     for rows, good, bad in (
         (judged(facts), "within budget", "outside the budget"),
         (asked(facts), "meets its own gates", "misses its gates"),
