@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tests.docs.pages import ROOT
-from tests.docs.typist import Mistyped, Typist
+from tests.docs.typist import MistypedError, Typist
 
 PAGES = ("docs/tutorial.md",)
 
@@ -24,7 +24,7 @@ def main(named: list[str]) -> None:
         begun = time.monotonic()
         try:
             Typist(folder).type_page((ROOT / page).resolve())
-        except Mistyped as error:
+        except MistypedError as error:
             sys.exit(f"{error}\n\nEverything is left in {folder}.")
         shutil.rmtree(folder)
         print(f"{page}: as it says, in {time.monotonic() - begun:.0f} s")

@@ -62,9 +62,9 @@ def wrong_with(words: str) -> str | None:
         return f"does not take {rest}"
     for parameter in command.params:
         value = given.get(str(parameter.name))
-        if isinstance(parameter.type, click.Choice) and isinstance(value, str):
-            if value not in parameter.type.choices:
-                return f"{value} is none of {parameter.type.choices}"
+        choices = parameter.type.choices if isinstance(parameter.type, click.Choice) else None
+        if choices is not None and isinstance(value, str) and value not in choices:
+            return f"{value} is none of {choices}"
     for word in arguments:
         key, found, _ = word.partition("=")
         if found and re.fullmatch(r"[a-z_]+(\.[a-z_]+)*", key) and not known(key):
@@ -89,7 +89,11 @@ def known(key: str) -> bool:
 def test_commands_exist(page: Path) -> None:
     if page.name == "CHANGELOG.md":
         pytest.skip("tells what was")
-    wrong = [f"{place}: lifecycle {words}: {said}" for place, words in commands(page) if (said := wrong_with(words))]
+    wrong = [
+        f"{place}: lifecycle {words}: {said}"
+        for place, words in commands(page)
+        if (said := wrong_with(words))
+    ]
     assert wrong == []
 
 

@@ -22,7 +22,9 @@ def faults(text: str) -> list[str]:
     schema = pipeline_schema()
     if not {"name", "model", "data"} <= given.keys():
         schema = {**schema, "required": []}
-    return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(given)]
+    return [
+        f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(given)
+    ]
 
 
 @pytest.mark.parametrize("block", FOUND, ids=str)

@@ -34,7 +34,7 @@ MEASURED = re.compile(r"[−+-]?[\d.,]*\d[\d.,:]*|[0-9a-f]{12}|\d{4}-\d\d-\d\dT?
 COUNTED = re.compile(r"\d{1,3}")  # a version, a count of stages: these must agree
 
 
-class Mistyped(Exception):
+class MistypedError(Exception):
     """What a page says is not what happened; says where and what."""
 
 
@@ -54,14 +54,14 @@ def _piece(text: str) -> str:
 
 
 def compare(expected: list[str], printed: str) -> None:
-    """Raise `Mistyped` unless each expected line is among the printed ones, in order."""
+    """Raise `MistypedError` unless each expected line is among the printed ones, in order."""
     lines = iter(re.sub(r"\x1b\[[\d;]*m", "", printed).splitlines())
     for line in expected:
         if not line.strip() or line.strip() == "…":
             continue
         pattern = re.compile(rf"\s*{expectation(line)}\s*")
         if not any(pattern.fullmatch(each) for each in lines):
-            raise Mistyped(f"not printed, or not in this order: {line.strip()!r}\nprinted:\n{printed}")
+            raise MistypedError(f"not printed, or not in this order: {line.strip()!r}\nprinted:\n{printed}")
 
 
 class Typist:
@@ -85,7 +85,7 @@ class Typist:
         """Everything of a page, in order.
 
         Raises:
-            Mistyped: names the block, the line and what was printed instead.
+            MistypedError: names the block, the line and what was printed instead.
         """
         try:
             for block in blocks(page):
@@ -110,8 +110,8 @@ class Typist:
                 path = self.folder / block.words[0]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(block.text)
-        except Mistyped as error:
-            raise Mistyped(f"{block}: {error}") from None
+        except MistypedError as error:
+            raise MistypedError(f"{block}: {error}") from None
 
     def end_server(self) -> None:
         """Ctrl-C in the second terminal."""
@@ -126,7 +126,7 @@ class Typist:
 
     def _ended_well(self, before: str) -> None:
         if self.code:
-            raise Mistyped(f"the command before {before!r} ended with exit code {self.code}")
+            raise MistypedError(f"the command before {before!r} ended with exit code {self.code}")
 
     def _run(self, command: str, expected: list[str]) -> None:
         if "$?" not in command:
@@ -147,8 +147,8 @@ class Typist:
         self.code = done.returncode
         try:
             compare(expected, done.stdout.replace(f"localhost:{self.port}", "localhost:3000"))
-        except Mistyped as error:
-            raise Mistyped(f"$ {command}\n{error}") from None
+        except MistypedError as error:
+            raise MistypedError(f"$ {command}\n{error}") from None
 
     def _begin_server(self, command: str, expected: list[str]) -> None:
         print(f"{self.folder.name}$ {command} &", flush=True)
@@ -166,7 +166,7 @@ class Typist:
             try:
                 said = log.read_text().replace(f":{self.port}", ":3000")
                 return compare(expected, said)
-            except Mistyped:
+            except MistypedError:
                 if self._server.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
@@ -179,7 +179,7 @@ class Typist:
             before = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("+"))
             after = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("-"))
             if content.count(before) != 1:
-                raise Mistyped(f"{path.name} has {content.count(before)} places with\n{before}")
+                raise MistypedError(f"{path.name} has {content.count(before)} places with\n{before}")
             content = content.replace(before, after)
         path.write_text(content)
 

@@ -1,0 +1,72 @@
+"""docs/reference/ says what the code says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from docs.generate.commands import page as commands_page
+from docs.generate.pages import FOLDER, reference
+from docs.generate.python import MODULES, public
+from docs.generate.recorded import LEDGER, RUN, VERSION
+from lifecycle.cli.main import VERBS
+from lifecycle.serve.routes import Routes
+from tests.docs.pages import ROOT
+
+# Where tags are written; what else begins so is the name of a module, or of a part of a file.
+RECORDING = (
+    "ledger",
+    "registry",
+    "registration",
+    "search",
+    "session",
+    "transfer",
+    "pipeline/runner",
+    "tracking/*",
+)
+
+
+def test_the_committed_pages_are_current() -> None:
+    made = reference()
+    there = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
+    stale = sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
+    assert stale == [], "run `make docs`, and look at what it changed"
+
+
+def test_every_tag_that_is_written_is_described() -> None:
+    written = {
+        text.value
+        for pattern in RECORDING
+        for path in ROOT.glob(f"lifecycle/{pattern}.py")
+        for text in ast.walk(ast.parse(path.read_text()))
+        if isinstance(text, ast.Constant)
+        and isinstance(text.value, str)
+        and re.fullmatch(r"lifecycle\.[a-z_.]+", text.value)
+    }
+    written = {name for name in written if not module(name)}
+    assert written <= RUN.keys() | VERSION.keys() | LEDGER.keys()
+    assert {"lifecycle.key", "lifecycle.gates", "lifecycle.entry"} <= written
+
+
+def module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def test_every_route_is_described() -> None:
+    page = (FOLDER / "http.md").read_text()
+    source = Path(str(Routes.table.__code__.co_filename)).read_text()
+    paths = set(re.findall(r'Route\((?:path \+ )?"(/[^"]*[^"/])"', source))
+    assert {"/livez", "/infer", "/predict"} <= paths
+    assert sorted(path for path in paths if path not in page) == []
+
+
+def test_every_verb_and_public_name_is_described() -> None:
+    assert all(f"## lifecycle {name}" in commands_page() for name in VERBS)
+    import lifecycle
+
+    (top,) = [each for each in MODULES if each.file == "lifecycle"]
+    text = (FOLDER / "lifecycle.md").read_text()
+    assert [name for name in public(lifecycle) if f"[`{name}`]" not in text] == []
+    assert top.modules == ("lifecycle",)
