@@ -6,11 +6,14 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from docs.generate.commands import page as commands_page
 from docs.generate.pages import FOLDER, reference
 from docs.generate.python import MODULES, public
 from docs.generate.recorded import LEDGER, RUN, VERSION
 from lifecycle.cli.main import VERBS
+from lifecycle.serve.metrics import FAMILIES
 from lifecycle.serve.routes import Routes
 from tests.docs.pages import ROOT
 
@@ -70,3 +73,13 @@ def test_every_verb_and_public_name_is_described() -> None:
     text = (FOLDER / "lifecycle.md").read_text()
     assert [name for name in public(lifecycle) if f"[`{name}`]" not in text] == []
     assert top.modules == ("lifecycle",)
+
+
+@pytest.mark.parametrize("page", [ROOT / "docs/operating.md", FOLDER / "http.md"], ids=lambda path: path.name)
+def test_metrics_that_are_named_are_exposed(page: Path) -> None:
+    exposed = {name + ("_total" if family.kind == "counter" else "") for name, family in FAMILIES.items()}
+    exposed |= {f"{name}_bucket" for name, family in FAMILIES.items() if family.kind == "histogram"}
+    exposed |= set(re.findall(r'"(lifecycle_process_\w+)"', (ROOT / "serve/exposition.py").read_text()))
+    named = set(re.findall(r"\blifecycle_[a-z_]+\b", page.read_text()))
+    assert "lifecycle_model_info" in named
+    assert named - exposed == set()
