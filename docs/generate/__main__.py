@@ -1,26 +1,24 @@
-"""``python -m docs.generate``: writes docs/reference/; with ``--check``, says what is not current."""
+"""``python -m docs.generate``: writes docs/reference/ and the README's picture; with ``--check``, says what is not current."""
 
 from __future__ import annotations
 
 import sys
 
-from docs.generate.pages import FOLDER, reference
+from docs.generate.pages import made, stale
 
 
 def main(arguments: list[str]) -> None:
-    """Write every page, and remove what is no page any more; or only compare."""
-    made = reference()
-    there = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
-    stale = sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
+    """Write what is not current, and remove what is no page any more; or only say so."""
+    files, wanted = stale(), made()
     if arguments == ["--check"]:
-        sys.exit(f"not current: {', '.join(stale)}; run `make docs`" if stale else None)
-    FOLDER.mkdir(exist_ok=True)
-    for name in stale:
-        if name in made:
-            (FOLDER / name).write_text(made[name])
+        sys.exit(f"not current: {', '.join(path.name for path in files)}; run `make docs`" if files else None)
+    for path in files:
+        if path in wanted:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[path])
         else:
-            (FOLDER / name).unlink()
-        print(FOLDER / name)
+            path.unlink()
+        print(path)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.generate import commands, http, pipeline_file, python, recorded
+from docs.generate import commands, http, picture, pipeline_file, python, recorded
 
 FOLDER = Path(__file__).parents[1] / "reference"
 NOTE = "<!-- Made by `make docs`; what is written here by hand is lost. -->\n\n"
+
+
+def made() -> dict[Path, str]:
+    """Every file that is made: pages, and the README's picture."""
+    pages = {FOLDER / name: text for name, text in reference().items()}
+    return pages | {picture.FOLDER / name: text for name, text in picture.pictures().items()}
+
+
+def stale() -> list[Path]:
+    """Files that are not as they would be made now, or that would not be made at all."""
+    wanted = made()
+    there = {path: path.read_text() for path in [*FOLDER.glob("*.md"), *wanted] if path.is_file()}
+    return sorted(path for path in wanted.keys() | there.keys() if wanted.get(path) != there.get(path))
 
 
 def reference() -> dict[str, str]:
