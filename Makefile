@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos setup clean
+.PHONY: help demo test check bench chaos docs tutorial setup clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -42,6 +42,12 @@ chaos: $(DEV) ## Kill training at 100 random instants and pipelines at 50, vex t
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50 --postgres; \
 	else echo "PostgreSQL is not installed: the race on it is left out"; fi
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.serve.chaos
+
+docs: $(DEV) ## Make docs/reference/ and the README's picture anew from the code
+	@$(BIN)/python -m docs.generate
+
+tutorial: $(DEV) ## Type docs/tutorial.md into an empty folder, and compare what it prints
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.docs.run_tutorial
 
 setup: $(DEV) ## Make .venv with everything that the other targets need
 
