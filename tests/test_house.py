@@ -1,4 +1,4 @@
-"""The house stands: links, packaging, make targets, documentation, the image, the rule for skipped tests."""
+"""The house stands: links, pins, make targets, documentation, the image, the rule for skipped tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -47,50 +45,6 @@ def test_stage_folders_are_not_importable_by_bare_name_from_elsewhere(tmp_path: 
     names = ", ".join(repr(folder) for folder in STAGE_FOLDERS)
     search = f"from importlib.util import find_spec; print([name for name in ({names}) if find_spec(name)])"
     assert run(sys.executable, "-c", search, cwd=tmp_path).stdout == "[]\n"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an sdist and a wheel, built from a copy of the tree as it would be cloned."""
-    folder = tmp_path_factory.mktemp("built")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("lifecycle", *STAGE_FOLDERS):
-        shutil.copytree(
-            ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    build = (
-        "import sys; from setuptools import build_meta; into = sys.argv[1]; "
-        "build_meta.build_sdist(into); build_meta.build_wheel(into)"
-    )
-    done = run(sys.executable, "-c", build, folder, cwd=source)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def packaged() -> set[str]:
-    """Every file that belongs into a distribution, by its path below the import package's folder."""
-    return {
-        path.relative_to(ROOT).as_posix()
-        for top in ("lifecycle", *(f"lifecycle/{folder}" for folder in STAGE_FOLDERS))
-        for path in (ROOT / top).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-
-
-def test_wheel_holds_every_file_of_the_package(built: Path) -> None:
-    names = set(zipfile.ZipFile(next(built.glob("*.whl"))).namelist())
-    assert sorted(packaged() - names) == []
-    assert {name.split("/")[0] for name in names} == {"lifecycle", "model_lifecycle-0.1.0.dist-info"}
-    assert "lifecycle/py.typed" in names
-
-
-def test_sdist_holds_every_file_of_the_package(built: Path) -> None:
-    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
-        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
-    assert sorted(packaged() - names) == []
 
 
 def test_every_requirement_is_pinned_by_the_constraints() -> None:

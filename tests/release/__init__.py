@@ -1,0 +1,1 @@
+"""What is built, installed as its users install it."""
