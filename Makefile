@@ -28,11 +28,8 @@ check: $(DEV) ## Check format, lint, types and import contracts
 	@echo "==> types";            $(BIN)/mypy
 	@echo "==> import contracts"; $(BIN)/lint-imports
 
-bench: $(BENCH) ## Run the benchmarks and print their figures
-	@set -e; for script in benchmarks/*.py; do \
-		[ -e "$$script" ] || { echo "benchmarks/ holds no script"; break; }; \
-		echo "==> $$script"; $(BIN)/python "$$script"; \
-	done
+bench: $(BENCH) ## Run the benchmarks and keep their figures; ONLY=serve,trainer runs some, QUICK=1 tries them
+	@$(BIN)/python benchmarks/run.py --only "$(ONLY)" $(if $(QUICK),--quick)
 
 chaos: $(DEV) ## Kill training at 100 random instants and pipelines at 50, vex the endpoint, promote eight at once
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.train.chaos --kills 100

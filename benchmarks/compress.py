@@ -5,17 +5,14 @@ Weights are random: nothing here is about accuracy. One thread, batches of 1 and
 is the median of the ratios of neighbours, with the interval that holds the true median with 95 % (a
 bootstrap): what else the machine does, it does to all of them. Every timed call follows an untimed one of the
 same form, as in a server at work: else each would find its weights driven out of the caches by the others,
-which costs the smallest most (``--cold`` measures that). The table goes to stdout, and as JSON to the file
-named by ``--json``.
+which costs the smallest most (``--cold`` measures that). The table goes to stdout, and the figures to the
+file named by ``--json``.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import logging
 import platform
-import random
 import sys
 import tempfile
 import time
@@ -27,6 +24,9 @@ from statistics import median
 from typing import Any
 
 import torch
+from figures.figure import Bar, Figure
+from figures.handover import hand_over, parser_of, print_bars
+from figures.spread import ends, interval
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -47,6 +47,8 @@ from tests.compress import zoo
 Run = Callable[[], object]
 BATCHES = (1, 16)
 SECONDS = 6.0  # of timing for each network and batch
+BARRED = "ResNet-18"  # the one that the aims are set for
+EAGER, DENSE_ONNX = "PyTorch eager", "the dense FP32 file in ONNX Runtime"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,14 +160,14 @@ def _compiled(module: nn.Module, x: Tensor) -> Run | None:
     return run
 
 
-def times(calls: Mapping[str, Run], seconds: float, cold: bool) -> dict[str, list[float]]:
-    """Milliseconds of each call, all of them in turn, for so many seconds."""
+def times(calls: Mapping[str, Run], seconds: float, cold: bool, least: int) -> dict[str, list[float]]:
+    """Milliseconds of each call, all of them in turn, for so many seconds and at least so many times."""
     for run in calls.values():
         for _ in range(3):
             run()
     found: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(next(iter(found.values()))) < 15:
+    while time.perf_counter() < end or len(next(iter(found.values()))) < least:
         for name, run in calls.items():
             if not cold:
                 run()
@@ -177,10 +179,7 @@ def times(calls: Mapping[str, Run], seconds: float, cold: bool) -> dict[str, lis
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
     """How many times faster, as the median over pairs, with its 95 % interval."""
-    pairs = [one / other for one, other in zip(slow, fast, strict=True)]
-    draws = random.Random(0)
-    medians = sorted(median(draws.choices(pairs, k=len(pairs))) for _ in range(1000))
-    return {"median": median(pairs), "low": medians[25], "high": medians[974]}
+    return ends(interval([one / other for one, other in zip(slow, fast, strict=True)]))
 
 
 def measure(case: Case, seconds: float, compiled: bool, cold: bool) -> dict[str, Any]:
@@ -191,10 +190,13 @@ def measure(case: Case, seconds: float, compiled: bool, cold: bool) -> dict[str,
         counts = {name: dict(runtime_operators(path)) for name, path in files.items()}
         row: dict[str, Any] = {"network": case.name, **left, "bytes": sizes, "operators": counts}
         for batch in BATCHES:
-            found = times(runs(modules, files, batch, compiled), seconds, cold)
+            found = times(
+                runs(modules, files, batch, compiled), seconds, cold, least=15 if seconds >= 1 else 2
+            )
             row[f"batch {batch}"] = {
                 name: {
                     "median_ms": median(values),
+                    "interval_ms": interval(values)[1:],
                     "p95_ms": sorted(values)[int(0.95 * (len(values) - 1))],
                     "than_eager": ratio(found["dense, eager"], values),
                     "than_dense_onnx": ratio(found["dense, ONNX Runtime"], values),
@@ -225,7 +227,7 @@ def show(row: Mapping[str, Any]) -> None:
 
 
 def _ratio(found: Mapping[str, float]) -> str:
-    return f"{found['median']:5.2f} [{found['low']:5.2f}, {found['high']:5.2f}]"
+    return f"{found['value']:5.2f} [{found['low']:5.2f}, {found['high']:5.2f}]"
 
 
 def _slower(row: Mapping[str, Any], batch: int, name: str) -> str:
@@ -236,43 +238,83 @@ def _slower(row: Mapping[str, Any], batch: int, name: str) -> str:
     return f"   slower than '{parent}'" if slower else ""
 
 
-def bars(row: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """What is aimed at on a processor with VNNI: what, how much, at least how much."""
-    both = row["batch 1"]["pruned, INT8"]
+def figures_of(row: Mapping[str, Any]) -> list[Figure]:
+    """The figures of one network; the bars are for ResNet-18 at batch 1."""
+    held = {
+        "than_eager": Bar(sign=">=", limit=15),
+        "than_dense_onnx": Bar(sign=">=", limit=8),
+        "file": Bar(sign=">=", limit=14),
+        "static over QAT": Bar(sign=">=", limit=1),
+    }
+    name = f"{row['network']}, {100 * row['macs']:.0f} % of the MACs"
     sizes = row["bytes"]
-    return [
-        ("times faster than PyTorch eager", both["than_eager"]["median"], 15),
-        ("times faster than the dense ONNX file", both["than_dense_onnx"]["median"], 8),
-        ("times smaller than the dense ONNX file", sizes["dense, ONNX Runtime"] / sizes["pruned, INT8"], 14),
+    smaller = sizes["dense, ONNX Runtime"] / sizes["pruned, INT8"]
+    bar = held["file"] if row["network"] == BARRED else None
+    found = [
+        Figure(
+            table="pruned and INT8, times smaller",
+            row=name,
+            over=DENSE_ONNX,
+            unit="×",
+            value=smaller,
+            bar=bar,
+        )
     ]
+    for batch in BATCHES:
+        at, times = f"{name}, batch {batch}", row[f"batch {batch}"]
+        both = times["pruned, INT8"]
+        compared = (
+            ("pruned and INT8, times faster than eager", "than_eager", EAGER, both["than_eager"]),
+            (
+                "pruned and INT8, times faster than dense",
+                "than_dense_onnx",
+                DENSE_ONNX,
+                both["than_dense_onnx"],
+            ),
+            (
+                "static quantization's time, times that of QAT's file",
+                "static over QAT",
+                "QAT",
+                times["static over QAT"],
+            ),
+        )
+        for table, key, over, value in compared:
+            bar = held[key] if row["network"] == BARRED and batch == 1 else None
+            found.append(Figure(table=table, row=at, over=over, unit="×", bar=bar, **value))
+        for form, form_times in times.items():
+            if "median_ms" in form_times:
+                low, high = form_times["interval_ms"]
+                value = form_times["median_ms"]
+                found.append(
+                    Figure(table="latency", row=at, of=form, unit="ms", value=value, low=low, high=high)
+                )
+    return found
 
 
 def main() -> None:
-    """Measure, print, and write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
+    """Measure, print, and hand the figures over."""
+    parser = parser_of(__doc__)
     parser.add_argument("--only", choices=[case.name for case in CASES], action="append")
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--cold", action="store_true")
     given = parser.parse_args()
+    if given.quick:
+        given.only, given.seconds, given.no_compile = given.only or ["MobileNet-like"], 0.1, True
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     flags = this_processor()[1]
     print(f"{platform.machine()}, VNNI: {', '.join(sorted(flags & VNNI)) or 'no'}; torch {torch.__version__}")
-    rows = []
+    found: list[Figure] = []
     for case in CASES:
         if given.only and case.name not in given.only:
             continue
-        rows.append(measure(case, given.seconds, not given.no_compile, given.cold))
-        show(rows[-1])
-        if case.name == "ResNet-18":
-            for what, got, least in bars(rows[-1]):
-                verdict = "" if got >= least else "   SHORT OF IT"
-                print(f"  {got:6.2f} {what} (aim: {least}){verdict}")
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1))
+        row = measure(case, given.seconds, not given.no_compile, given.cold)
+        show(row)
+        found += figures_of(row)
+    print_bars(found)
+    hand_over(given.json, found)
 
 
 if __name__ == "__main__":

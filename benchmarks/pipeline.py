@@ -23,6 +23,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from figures.figure import Bar, Figure
+from figures.handover import hand_over
+
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.stage import Context
 from lifecycle.pipeline.spec import Pipeline, read_pipeline
@@ -141,12 +144,26 @@ def waits(root: Path, starts: int) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in found.items()}
 
 
+def figures_of(measured: dict[str, float]) -> list[Figure]:
+    """What was found, beside what is allowed."""
+    found = []
+    for what, value in measured.items():
+        if what == "own cost":
+            words = {"table": "own cost", "row": "of the stages by hand", "unit": "%"}
+            value, limit = 100 * value, 100 * ALLOWED[what]
+        else:
+            words, limit = {"table": "what people wait for", "row": what, "unit": "s"}, ALLOWED[what]
+        found.append(Figure(**words, value=value, bar=Bar(sign="<=", limit=limit)))
+    return found
+
+
 def main() -> None:
     """Measure, and say what is beyond what is allowed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures to a file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -163,6 +180,7 @@ def main() -> None:
             else f"{value:.2f} s (at most {limit} s)"
         )
         print(f"  {what}: {shown}{verdict}")
+    hand_over(options.json, figures_of(measured))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from figures.figure import Bar, Figure
+from figures.handover import hand_over
+from figures.spread import ends
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
@@ -240,6 +243,30 @@ def slopes(
     return interval(values), sorted(once)[len(once) // 2]
 
 
+def figures_of(found: dict[str, Any]) -> list[Figure]:
+    """What was found, beside what is aimed at."""
+    figures = []
+    if "cpu" in found:
+        cases = (
+            ("time of a step", "ratio", Bar(sign="<=", limit=1.03)),
+            ("work of the processor", "work", None),
+        )
+        for table, key, bar in cases:
+            common = {"table": table, "row": "two processes, gloo", "over": "a hand-written DDP loop"}
+            figures.append(Figure(**common, unit="×", bar=bar, **ends(found["cpu"][key])))
+    if "cuda" in found:
+        bar = Bar(sign="<=", limit=1.01)
+        for name, times in found["cuda"]["times"].items():
+            common = {"row": f"ResNet-50, `{name}`", "over": "a hand-written loop", "unit": "×", "bar": bar}
+            figures.append(Figure(table="time of a step", **common, **ends(times)))
+            memory = found["cuda"]["memory"][name]
+            figures.append(Figure(table="peak memory of the device", **common, value=memory))
+        for name, count in found["cuda"]["syncs"].items():
+            table, bar = "host synchronisations a step", Bar(sign="<=", limit=0)
+            figures.append(Figure(table=table, row=f"`{name}`", value=count, bar=bar))
+    return figures
+
+
 def main() -> None:
     """Measure, print a table, and write it as JSON where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -275,8 +302,7 @@ def main() -> None:
         print(f"  a step of the hand-written loop         {found['cuda']['step_ms']:.2f} ms")
     elif options.part != "cpu":
         print("\nThere is no CUDA device: nothing is measured on one.")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    hand_over(options.json, figures_of(found))
 
 
 if __name__ == "__main__":
