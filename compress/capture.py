@@ -143,7 +143,9 @@ def _free_axes(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[set[int]]:
     declared = module.signature() if isinstance(module, Module) else None
     named: list[set[int]] = []
     if declared is not None and len(declared.inputs) == len(inputs):
-        named = [{i for i, axis in enumerate(spec.shape) if isinstance(axis, str)} for spec in declared.inputs]
+        named = [
+            {i for i, axis in enumerate(spec.shape) if isinstance(axis, str)} for spec in declared.inputs
+        ]
     return [{0, *axes} for axes in named or [set() for _ in inputs]]
 
 
