@@ -115,7 +115,7 @@ _LACKS = {  # what a compiler's error holds, what is missing, and how to get it
 def compiler_error(error: Exception) -> UsageError | None:
     """What to say of an error of torch's compiler; None if it is one of the module that was compiled.
 
-    The classes are not public: they are told by where they are defined and what they are called (ADR-0018).
+    The classes are not public: they are told by where they are defined and what they are called (ADR-0019).
     """
     kind = type(error)
     if not kind.__module__.startswith(("torch._dynamo", "torch._inductor")):
