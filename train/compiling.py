@@ -100,6 +100,7 @@ class Compilation:
                     raise
                 raise said from error
 
+        compiled.compiles = forward  # type: ignore[attr-defined]  # by which a module knows what not to copy
         return compiled
 
 

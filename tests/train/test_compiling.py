@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,19 @@ def test_the_third_fit_of_a_process_is_compiled_like_the_first() -> None:
         quiet(compile=EAGER).fit(module, loader(), loader())
         quiet().fit(expected, loader(), loader())
         assert same(module.state_dict(), expected.state_dict())
+
+
+def test_a_copy_that_is_made_in_a_fit_answers_for_itself() -> None:
+    copies: list[Plain] = []
+
+    class Copying(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, module: pl.Module) -> None:
+            copies.append(copy.deepcopy(module))  # type: ignore[arg-type]
+
+    module = seeded(Told)
+    quiet(compile=EAGER, callbacks=[Copying()]).fit(module, loader())
+    assert torch.equal(copies[0](INPUTS), copies[0].net(INPUTS))
+    assert not torch.equal(copies[0](INPUTS), module(INPUTS))
 
 
 class Until(pl.Callback):
