@@ -13,6 +13,7 @@ from torch import Tensor
 
 import lifecycle as pl
 from lifecycle.core.errors import UsageError
+from lifecycle.train.compiling import compiler_error
 from tests.train.small import Plain, Regression, loader, quiet, same, seeded
 from tests.train.test_session import INPUTS, OneMore, Told
 
@@ -120,6 +121,37 @@ def test_a_machine_without_a_compiler_is_told_what_it_lacks(monkeypatch: pytest.
         "Trainer(compile=…): torch's compiler needs a C++ compiler, and finds none here\n"
         "Install one (`apt install g++`), or name it in CXX; or leave compile out to train without it."
     )
+
+
+def failures() -> dict[str, tuple[Exception, str]]:
+    """What torch's compiler raises, by what is wrong, and what is said of it."""
+    from torch._dynamo.exc import BackendCompilerFailed
+    from torch._inductor.exc import CppCompileError, TritonMissing
+
+    command = ["g++", "kernel.cpp"]
+    headers = CppCompileError(command, "kernel.cpp:3:10: fatal error: Python.h: No such file or directory")
+    other = CppCompileError(command, "In file included from Python.h:1\nkernel.cpp:7:1: error: expected ';'")
+    no_cc = RuntimeError("Failed to find C compiler. Please specify via CC environment variable")
+    need = "torch's compiler needs {}, and finds none here"
+    return {
+        "headers": (BackendCompilerFailed(compile, headers, None), need.format("Python's headers")),
+        "triton": (TritonMissing(None), need.format("Triton")),
+        "cc": (BackendCompilerFailed(compile, no_cc, None), need.format("a C compiler")),
+        "other": (
+            BackendCompilerFailed(compile, other, None),
+            "torch's compiler fails with CppCompileError: kernel.cpp:7:1: error: expected ';'",
+        ),
+    }
+
+
+@pytest.mark.parametrize("what", ["headers", "triton", "cc", "other"])
+def test_what_fails_in_the_compiler_is_told_in_a_line(what: str) -> None:
+    error, message = failures()[what]
+    said = compiler_error(error)
+    assert said is not None
+    assert str(said).splitlines()[0] == f"Trainer(compile=…): {message}"
+    assert said.hint.endswith("ave compile out to train without it.")
+    assert compiler_error(RuntimeError("of the module")) is None
 
 
 def test_an_error_of_the_module_is_still_the_modules() -> None:
