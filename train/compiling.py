@@ -100,13 +100,14 @@ class Compilation:
                     raise
                 raise said from error
 
+        compiled.compiles = forward  # type: ignore[attr-defined]  # by which a module knows what not to copy
         return compiled
 
 
 _WITHOUT = "Leave compile out to train without it."
 _LACKS = {  # what a compiler's error holds, what is missing, and how to get it
     "InvalidCxxCompiler": ("a C++ compiler", "Install one (`apt install g++`), or name it in CXX"),
-    "Python.h": ("Python's headers", "Install them (`apt install python3-dev`)"),
+    "fatal error: Python.h": ("Python's headers", "Install them (`apt install python3-dev`)"),
     "TritonMissing": ("Triton", "Run `pip install triton`, of the version that torch names"),
     "Failed to find C compiler": ("a C compiler", "Install one (`apt install gcc`), or name it in CC"),
 }
@@ -115,7 +116,7 @@ _LACKS = {  # what a compiler's error holds, what is missing, and how to get it
 def compiler_error(error: Exception) -> UsageError | None:
     """What to say of an error of torch's compiler; None if it is one of the module that was compiled.
 
-    The classes are not public: they are told by where they are defined and what they are called (ADR-0018).
+    The classes are not public: they are told by where they are defined and what they are called (ADR-0019).
     """
     kind = type(error)
     if not kind.__module__.startswith(("torch._dynamo", "torch._inductor")):
@@ -129,16 +130,23 @@ def compiler_error(error: Exception) -> UsageError | None:
                 f"Trainer(compile=…): torch's compiler needs {missing}, and finds none here",
                 hint=f"{mend}; or leave compile out to train without it.",
             )
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), kind.__name__)
+    first = _line(str(error))
     if kind.__name__ == "Unsupported":
         return UsageError(
             f"Trainer(compile=…): forward cannot be compiled as a whole: {first}{_place(error)}",
             hint="Write that part otherwise, or leave fullgraph out to run it as it is.",
         )
+    inner = getattr(error, "inner_exception", error)
     return UsageError(
-        f"Trainer(compile=…): torch's compiler fails with {kind.__name__}: {first}",
+        f"Trainer(compile=…): torch's compiler fails with {type(inner).__name__}: {_line(str(inner))}",
         hint="compile={'backend': 'aot_eager'} tells whether writing kernels is what fails. " + _WITHOUT,
     )
+
+
+def _line(text: str) -> str:
+    """The line of a compiler's text that says what is wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "error:" in line), lines[0] if lines else "")
 
 
 def _chain(error: BaseException | None) -> str:

@@ -71,8 +71,11 @@ class Module(PlacedModule):
         self._logbook: Logbook | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        """What a copy takes over: it belongs to no trainer."""
-        return {**self.__dict__, "trainer": None, "_logbook": None}
+        """What a copy takes over: it belongs to no trainer, and its forward is its own."""
+        state = {**self.__dict__, "trainer": None, "_logbook": None}
+        if hasattr(state.get("forward"), "compiles"):
+            del state["forward"]
+        return state
 
     # Logging
 

@@ -58,6 +58,8 @@ def session(
                 trainer.restore(content)
             trainer.precision_plugin.convert_module(module)
             trainer.accelerator.setup_device(trainer.device)
+            around.callback(trainer.accelerator.teardown)
+            trainer.accelerator.setup(trainer)
             trainer.strategy.bring(module)
             if trainer.channels_last:
                 put_channels_last(module)

@@ -31,7 +31,8 @@ def module(name: str) -> Any:
 
 def test_every_module_of_the_page_is_used_here_or_in_the_contracts() -> None:
     shown = {Path(block.words[0]).stem for block in files()}
-    assert shown == {"stage", "format", "gate", "callback", "logger", "profiler", "importance"}
+    devices = {"strategy", "accelerator", "precision"}
+    assert shown == devices | {"stage", "format", "gate", "callback", "logger", "profiler", "importance"}
 
 
 def test_what_is_found_by_name_loads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 import lifecycle as pl
 from lifecycle.core.errors import UsageError
+from lifecycle.train.compiling import compiler_error
 from tests.train.small import Plain, Regression, loader, quiet, same, seeded
 from tests.train.test_session import INPUTS, OneMore, Told
 
@@ -45,6 +47,19 @@ def test_the_third_fit_of_a_process_is_compiled_like_the_first() -> None:
         quiet(compile=EAGER).fit(module, loader(), loader())
         quiet().fit(expected, loader(), loader())
         assert same(module.state_dict(), expected.state_dict())
+
+
+def test_a_copy_that_is_made_in_a_fit_answers_for_itself() -> None:
+    copies: list[Plain] = []
+
+    class Copying(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, module: pl.Module) -> None:
+            copies.append(copy.deepcopy(module))  # type: ignore[arg-type]
+
+    module = seeded(Told)
+    quiet(compile=EAGER, callbacks=[Copying()]).fit(module, loader())
+    assert torch.equal(copies[0](INPUTS), copies[0].net(INPUTS))
+    assert not torch.equal(copies[0](INPUTS), module(INPUTS))
 
 
 class Until(pl.Callback):
@@ -106,6 +121,37 @@ def test_a_machine_without_a_compiler_is_told_what_it_lacks(monkeypatch: pytest.
         "Trainer(compile=…): torch's compiler needs a C++ compiler, and finds none here\n"
         "Install one (`apt install g++`), or name it in CXX; or leave compile out to train without it."
     )
+
+
+def failures() -> dict[str, tuple[Exception, str]]:
+    """What torch's compiler raises, by what is wrong, and what is said of it."""
+    from torch._dynamo.exc import BackendCompilerFailed
+    from torch._inductor.exc import CppCompileError, TritonMissing
+
+    command = ["g++", "kernel.cpp"]
+    headers = CppCompileError(command, "kernel.cpp:3:10: fatal error: Python.h: No such file or directory")
+    other = CppCompileError(command, "In file included from Python.h:1\nkernel.cpp:7:1: error: expected ';'")
+    no_cc = RuntimeError("Failed to find C compiler. Please specify via CC environment variable")
+    need = "torch's compiler needs {}, and finds none here"
+    return {
+        "headers": (BackendCompilerFailed(compile, headers, None), need.format("Python's headers")),
+        "triton": (TritonMissing(None), need.format("Triton")),
+        "cc": (BackendCompilerFailed(compile, no_cc, None), need.format("a C compiler")),
+        "other": (
+            BackendCompilerFailed(compile, other, None),
+            "torch's compiler fails with CppCompileError: kernel.cpp:7:1: error: expected ';'",
+        ),
+    }
+
+
+@pytest.mark.parametrize("what", ["headers", "triton", "cc", "other"])
+def test_what_fails_in_the_compiler_is_told_in_a_line(what: str) -> None:
+    error, message = failures()[what]
+    said = compiler_error(error)
+    assert said is not None
+    assert str(said).splitlines()[0] == f"Trainer(compile=…): {message}"
+    assert said.hint.endswith("ave compile out to train without it.")
+    assert compiler_error(RuntimeError("of the module")) is None
 
 
 def test_an_error_of_the_module_is_still_the_modules() -> None:

@@ -126,7 +126,7 @@ def strategy_with(given: Mapping[str, object], *, several: bool = True) -> Strat
             hint="Write {name: fsdp, auto_wrap_policy: 100000}, say.",
         )
     found, in_name = _resolved(name, several=several)
-    known = strategy_options(cast("type[Strategy]", plugins.load("strategies", found)))
+    known = strategy_options(load_strategy(found))
     for option in options:
         if option not in known:
             raise UsageError(f"strategy '{name}' has no option '{option}': {suggest(option, known)}")
@@ -146,9 +146,20 @@ def strategy_options(cls: type[Strategy]) -> list[str]:
     return [name for name in dict.fromkeys(found) if name != "self"]
 
 
-def _made(name: str, options: Mapping[str, object]) -> Strategy:
-    made: Strategy = cast("type[Strategy]", plugins.load("strategies", name))(**options)
-    return made
+def load_strategy(name: str) -> type[Strategy]:
+    """The class of a strategy, built in or of another distribution.
+
+    Raises:
+        UsageError: there is none of that name, or it is none.
+    """
+    found = plugins.load("strategies", name)
+    if not (isinstance(found, type) and issubclass(found, Strategy)):
+        raise UsageError(f"the strategy '{name}' is {found!r}, no class of lifecycle.strategies.Strategy")
+    return found
+
+
+def _made(name: str, options: Mapping[str, Any]) -> Strategy:
+    return load_strategy(name)(**options)
 
 
 def _check(

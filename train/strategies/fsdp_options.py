@@ -93,19 +93,27 @@ def policy_of(given: Types) -> MixedPrecisionPolicy | None:
             if name not in known:
                 raise UsageError(f"mixed_precision has no '{name}': {suggest(str(name), known)}")
         values: dict[str, Any] = {
-            name: value if isinstance(value, bool) else _dtype(f"mixed_precision.{name}", value)
+            name: _value(f"mixed_precision.{name}", value, flag=name == "cast_forward_inputs")
             for name, value in given.items()
         }
         return MixedPrecisionPolicy(**values)
     return MixedPrecisionPolicy(param_dtype=_dtype("mixed_precision", given), reduce_dtype=torch.float32)
 
 
+def _value(place: str, given: object, *, flag: bool) -> bool | torch.dtype:
+    if not flag:
+        return _dtype(place, given)
+    if isinstance(given, bool):
+        return given
+    raise UsageError(f"{place}={given!r}: expected true or false")
+
+
 def _dtype(place: str, given: object) -> torch.dtype:
     if isinstance(given, torch.dtype):
         return given
-    if given not in DTYPES:
+    if not isinstance(given, str) or given not in DTYPES:
         raise UsageError(f"{place}={given!r}: {suggest(str(given), DTYPES)}")
-    return DTYPES[str(given)]
+    return DTYPES[given]
 
 
 def _is_a(part: nn.Module, wanted: type[nn.Module] | str) -> bool:
