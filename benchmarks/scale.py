@@ -4,9 +4,10 @@ On the processor: two processes that meet over gloo, each with one thread. The h
 duties: it keeps the loss of each step, looks at it every 50 steps, and the first process writes it to a file.
 Both loops run in the same processes, ten steps of the one after ten of the other, so that whatever disturbs
 the machine disturbs both; a ratio is that of a whole epoch, its end included, by the clock and by the time
-that the processors worked. Function calls and exchanges of a step are counted; they do not vary. On a CUDA
-device, where there is one: ResNet-50 in bfloat16, channels last, on batches that lie on the device; in one
-process, and in one that meets itself over NCCL. Times are ratios of neighbours, as in ``trainer.py``.
+that the processors worked. Function calls and exchanges of a step, which do not vary, are counted by
+``tests/train/strategies/test_ranks.py``. On a CUDA device, where there is one: ResNet-50 in bfloat16,
+channels last, on batches that lie on the device; in one process, and in one that meets itself over NCCL.
+Times are ratios of neighbours, as in ``trainer.py``.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def rows_of(report: StepReport) -> tuple[list[str], list[list[str]]]:
         row = [phase, _ms(report.ms(phase)), f"{report.ms(phase) / (report.step_ms or 1):.0%}"]
         if several:
             least, most, rank = report.extremes(phase)
-            row += [_ms(least), _ms(most), str(rank)]
+            row += [_ms(least), _ms(most), str(rank) if most > least else ""]
         rows.append(row)
     rows.append(["whole", _ms(report.step_ms), "100%", *([""] * 3 if several else [])])
     return headings, rows

@@ -59,7 +59,7 @@ class StepTimer(Callback):
         batch_size_fn: Callable[[Any], int] | None = None,
         warmup: int = 1,
     ) -> None:
-        if peak_flops is not None and not peak_flops > 0:
+        if peak_flops is not None and not (isinstance(peak_flops, int | float) and peak_flops > 0):
             raise UsageError(
                 f"StepTimer(peak_flops={peak_flops!r}): expected operations a second, as 989.5e12, or None"
             )

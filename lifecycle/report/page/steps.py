@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import mean
 
 from lifecycle.report.page.charts import Points, lines_svg
@@ -73,7 +74,10 @@ def without_steps(curves: Curves) -> Curves:
 
 def _chart(timed: Curves) -> tuple[Chart, ...]:
     names = [f"time/{part}_ms" for part in _DRAWN]
-    lines = lines_of(timed, names)
+    lines = [
+        replace(line, name=line.name.removeprefix("time/").removesuffix("_ms"))
+        for line in lines_of(timed, names)
+    ]
     if not any(len(part) > 1 for line in lines for part in line.parts):
         return ()
     rows = tuple(

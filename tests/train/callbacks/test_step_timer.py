@@ -292,6 +292,7 @@ def test_it_changes_no_weight() -> None:
     ("options", "said"),
     [
         ({"peak_flops": 0}, r"StepTimer\(peak_flops=0\): expected operations a second, as 989.5e12, or None"),
+        ({"peak_flops": "1e12"}, r"StepTimer\(peak_flops='1e12'\): expected operations a second"),
         ({"warmup": -1}, r"StepTimer\(warmup=-1\): expected a whole number of at least 0"),
         ({"warmup": True}, r"StepTimer\(warmup=True\)"),
     ],

@@ -242,6 +242,7 @@ def collectives(folder: Path) -> Any:
         "gathered": {k: v.tolist() for k, v in module.all_gather({"a": value, "b": 2 + rank}).items()},
         "gradient": value.grad.tolist() if value.grad is not None else None,
         "broadcast": strategy.broadcast({"from": rank, "tensor": [1.5]}),
+        "lengths": [len(each) for each in strategy.gathered("x" * (10 + 5000 * rank))],
         "mean": strategy.reduce(value).tolist(),
         "max": strategy.reduce(value, reduce_op="max").tolist(),
         "all": strategy.reduce_boolean_decision(rank == 0),

@@ -149,6 +149,7 @@ def test_what_modules_and_callbacks_ask_of_all(two: Outcomes) -> None:
     assert first["gathered"] == second["gathered"] == {"a": [[0.0], [1.0]], "b": [2, 3]}
     assert first["gradient"] == second["gradient"] == [3.0]  # 1 from the first, 2 from the second
     assert second["broadcast"] == {"from": 0, "tensor": [1.5]}
+    assert first["lengths"] == second["lengths"] == [10, 5010]  # with what fits at once, and what does not
     assert (first["mean"], first["max"]) == ([0.5], [1.0])
     assert (first["all"], first["any"]) == (False, True)
     assert (first["only"], second["only"]) == ("ran", None)
