@@ -19,6 +19,7 @@ from lifecycle.train.evaluate import Evaluation, Kind
 from lifecycle.train.evaluating import SPLITS
 from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
 from lifecycle.train.hooks import Hooks
+from lifecycle.train.interrupts import Interrupts
 from lifecycle.train.loggers.dummy import DummyLogger
 from lifecycle.train.loop import FitLoop
 from lifecycle.train.metrics import Logbook
@@ -130,7 +131,7 @@ class Rehearsal:
             prepare=preparer(module, trainer.datamodule, precision, trainer.device),
             validate=lambda: False,
             finite=None,
-            interrupts=trainer.interrupts,
+            interrupts=trainer.interrupts if trainer.world_size == 1 else Interrupts(),
         ).run()
 
     def evaluate(self, kind: Kind, loaders: object, *, batches: int) -> None:

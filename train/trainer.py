@@ -87,7 +87,10 @@ class Trainer(TrainerOptions):
         self._verb = "fit"
         content = self._content(ckpt_path)
         self._progress.begin()
-        with self._working("fit", module, datamodule, content) as hooks, self.interrupts.listening():
+        with (
+            self._working("fit", module, datamodule, content) as hooks,
+            self.interrupts.listening(self.strategy.agreement),
+        ):
             assert self._sources is not None
             self._fitting = Fitting(self, module, hooks, self._sources, self._progress)
             self._fitting.run(content)
@@ -352,14 +355,16 @@ class Trainer(TrainerOptions):
             and self.checkpoint_callback is not None
         ):
             folder = Path(self.checkpoint_callback.dirpath or self.default_root_dir)
-            # The others are at another batch: the first process saves what it has, if that is whole.
-            self.strategy.abandon()
-            if self.world_size > 1 and (self._progress.state.pending or self.strategy.sharded):
-                log.warning(
-                    "interrupted: the newest checkpoint stays, as this state lies in several processes"
-                )
-                return
+            if not self.interrupts.together:
+                # The others are at another batch: the first process saves what it has, if that is whole.
+                self.strategy.abandon()
+                if self._progress.state.pending or self.strategy.sharded:
+                    log.warning(
+                        "interrupted: the newest checkpoint stays, as this state lies in several processes"
+                    )
+                    return
             self.save_checkpoint(folder / "interrupted.ckpt")
+            self.strategy.barrier("saved")  # who ends before it is written has the others ended
 
     def dump_checkpoint(self, *, weights_only: bool = False) -> dict[str, object]:
         """What `save_checkpoint` writes."""

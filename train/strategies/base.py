@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from lifecycle.train.sharded.group import SaveGroup
+    from lifecycle.train.strategies.agreement import Agreement
     from lifecycle.train.trainer import Trainer
 
 T = TypeVar("T")
@@ -99,6 +100,14 @@ class Strategy:
 
     def abandon(self) -> None:
         """Something failed here: ask nothing of the others any more."""
+
+    def agreement(self, received: Callable[[], int | None]) -> Agreement | None:
+        """What a fit asks at each boundary between steps: whether all processes end there for a signal.
+
+        Args:
+            received: The signal that this process has received.
+        """
+        return None
 
     # State
 

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -16,8 +18,9 @@ from torch import Tensor, nn
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.rank_zero import rank_zero_only
 from lifecycle.train.strategies import exchange
+from lifecycle.train.strategies.agreement import Agreement
 from lifecycle.train.strategies.base import Strategy
-from lifecycle.train.strategies.world import World, meeting_point, restarted
+from lifecycle.train.strategies.world import World, attempt, meeting_point, restarted
 
 if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 StartMethod = Literal["script", "spawn", "fork"]
+distributed: Any = dist  # whose stores have no types
+_fits = count(1)  # of this process, as many as of all others: the store outlives each
 OPERATIONS = {
     "mean": dist.ReduceOp.SUM,
     "sum": dist.ReduceOp.SUM,
@@ -153,6 +158,15 @@ class ParallelStrategy(Strategy):
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
 
+    def agreement(self, received: Callable[[], int | None]) -> Agreement | None:
+        """Over the store at which the processes met; None where somebody else had them meet."""
+        fit = next(_fits)
+        if self.world.size == 1 or not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+            return None
+        store = distributed.PrefixStore(f"lifecycle/signals/{attempt()}/{fit}", _client())
+        timeout = self._timeout or timedelta(minutes=30)
+        return Agreement(store, self.world.rank, self.world.size, received, timeout)
+
     def abandon(self) -> None:
         """Something failed here: ask nothing of the others any more."""
         self._abandoned = True
@@ -226,10 +240,16 @@ def _store_of_attempt(size: int) -> Any:
     torch 2.13 keeps one store for all attempts of a machine, and the processes of the second would wait for
     those of the first (ADR-0017).
     """
-    distributed: Any = dist  # whose stores have no types
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = distributed.TCPStore(address, port, size, is_master=False)
-    return distributed.PrefixStore(f"lifecycle/attempt_{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    return distributed.PrefixStore(f"lifecycle/attempt_{attempt()}", store)
+
+
+@cache
+def _client() -> Any:
+    """A connection of its own to the store at which the processes met."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return distributed.TCPStore(address, port, is_master=False, wait_for_workers=False)
 
 
 def _leave() -> None:

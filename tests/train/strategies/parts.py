@@ -45,6 +45,7 @@ def fitted(
     callbacks: Any = (),
     dropout: float = 0.3,
     strategy: Any = None,
+    interrupted: bool = False,
 ) -> Any:
     """A module and its trainer; windows of 2 batches of 4 samples, so that one is cut off with gradients."""
     module = Classifier(dropout=dropout)
@@ -56,7 +57,7 @@ def fitted(
         accumulate_grad_batches=2,
         enable_checkpointing=bool(callbacks),
     )
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.nullcontext() if interrupted else contextlib.suppress(KeyboardInterrupt):
         used.fit(module, batches(4, 24), batches(4, 13, shuffle=False), ckpt_path=ckpt_path)
     return module, used
 
