@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from lifecycle.core.errors import UsageError
+from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.train.callbacks.defaults import arranged
 from lifecycle.train.checkpoint import (
     load_ckpt,
@@ -340,6 +340,10 @@ class Trainer(TrainerOptions):
             removes: Older files that are removed once it is there.
             link: A link that is then made to lead to it.
         """
+        if self.strategy.sharded and self.strategy.abandoned:
+            raise LifecycleError(
+                f"{filepath} is not written: the state lies in several processes, and this one has failed"
+            )
         with self.profiler.profile("save_checkpoint"):
             content = self.dump_checkpoint(weights_only=bool(weights_only))
             group = self.strategy.together

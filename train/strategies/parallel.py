@@ -75,7 +75,7 @@ class ParallelStrategy(Strategy):
         self._backend = process_group_backend
         self._timeout = timeout
         self._missing = 0  # processes that are to be started
-        self._abandoned = False
+        self.abandoned = False
         self._devices: Sequence[torch.device] = [self.root_device]
 
     # The life of a verb
@@ -117,6 +117,15 @@ class ParallelStrategy(Strategy):
             launch.run_script(self._missing, max_restarts=self.max_restarts)
         return True, launch.run_verb(self, trainer, verb, arguments, self._missing)
 
+    def check_runs_here(self, who: str) -> None:
+        """Raise `UsageError` if verbs run in processes that are forked or spawned from this one."""
+        if self._missing and self.start_method != "script":
+            raise UsageError(
+                f"{who} finds nothing here: with start_method={self.start_method!r} it would in the "
+                f"{self._missing} processes that are started from this one",
+                hint="Search with devices=1, or pass the finder to Trainer(callbacks=…).",
+            )
+
     def joins(self, world: World) -> None:
         """Be one of the processes that another one has started."""
         self._missing, self.world = 0, world
@@ -124,7 +133,7 @@ class ParallelStrategy(Strategy):
 
     def join(self) -> None:
         """Make the process group, or use the one that there is."""
-        self._abandoned = False
+        self.abandoned = False
         rank_zero_only.rank = self.world.rank  # type: ignore[attr-defined]
         if dist.is_initialized():
             return
@@ -154,7 +163,7 @@ class ParallelStrategy(Strategy):
 
     def before_evaluation(self, module: nn.Module) -> None:
         """Score what the first process would save: its running statistics of batch normalisation, say."""
-        if not self._abandoned:
+        if not self.abandoned:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
 
@@ -169,22 +178,22 @@ class ParallelStrategy(Strategy):
 
     def abandon(self) -> None:
         """Something failed here: ask nothing of the others any more."""
-        self._abandoned = True
+        self.abandoned = True
 
     # What may be asked of all processes
 
     def barrier(self, name: str | None = None) -> None:
         """Wait for all processes."""
-        if not self._abandoned:
+        if not self.abandoned:
             dist.all_reduce(torch.zeros(1))  # on the processor: a GPU's work need not be done
 
     def broadcast(self, obj: T, src: int = 0) -> T:
         """What the process `src` has: numbers, text, tensors, and lists and dictionaries of them."""
-        return obj if self._abandoned else exchange.broadcast(obj, self.world.rank, src)
+        return obj if self.abandoned else exchange.broadcast(obj, self.world.rank, src)
 
     def gathered(self, value: T) -> list[T]:
         """Plain values and tensors of all processes, by rank; where one has failed, one's own."""
-        return [value] if self._abandoned else exchange.gathered(value, self.world.size)
+        return [value] if self.abandoned else exchange.gathered(value, self.world.size)
 
     def reduce(self, tensor: T, group: Any = None, reduce_op: object = "mean") -> T:
         """A tensor of all processes, reduced by ``mean``, ``sum``, ``min`` or ``max``.
@@ -192,7 +201,7 @@ class ParallelStrategy(Strategy):
         Raises:
             UsageError: by something else.
         """
-        if not isinstance(tensor, Tensor) or self._abandoned:
+        if not isinstance(tensor, Tensor) or self.abandoned:
             return tensor
         name = str(reduce_op).rpartition(".")[2].lower().replace("avg", "mean")
         if name not in OPERATIONS:
@@ -224,7 +233,7 @@ class ParallelStrategy(Strategy):
             return type(tensor)([self.all_gather(value, group, sync_grads) for value in tensor])
         if isinstance(tensor, int | float):
             tensor = torch.tensor(tensor, device=self.root_device)
-        if not isinstance(tensor, Tensor) or self._abandoned:
+        if not isinstance(tensor, Tensor) or self.abandoned:
             return tensor
         tensor = tensor.contiguous()
         if sync_grads:
