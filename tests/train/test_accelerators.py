@@ -77,7 +77,7 @@ def test_the_first_of_several_is_taken_and_logged(machine: Machine, caplog: pyte
 SINGLE = "Pass strategy='ddp', or devices=1."
 STRATEGIES = (
     "auto, ddp, ddp_find_unused_parameters_false, ddp_find_unused_parameters_true, ddp_fork, ddp_notebook, "
-    "ddp_spawn, fsdp, fsdp_cpu_offload, single_device"
+    "ddp_spawn, fsdp, fsdp_cpu_offload, fsdp_sharded, single_device"
 )
 SPELLING = "expected 'auto', a number of devices, or a list of their indices, such as [0]"
 

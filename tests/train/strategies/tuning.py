@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-import lifecycle as pl
-from lifecycle.train.callbacks.newest_checkpoint import newest_checkpoint
 from lifecycle.tuner import Tuner
 from tests.train.strategies.parts import divided
 from tests.train.strategies.ranks import Classifier, batches, samples, trainer, weights
@@ -47,7 +42,9 @@ def rates(folder: Path) -> Any:
     for name in ("ddp", "fsdp") if "RANK" in os.environ else ("auto",):
         module, used = Tuned(), trainer(folder, strategy=divided() if name == "fsdp" else name)
         before = weights(module)
-        finder = Tuner(used).lr_find(module, batches(8, 128), min_lr=1e-4, max_lr=10.0, num_training=40)
+        finder = Tuner(used).lr_find(
+            module, batches(8, 128, shuffle=False), min_lr=1e-4, max_lr=10.0, num_training=40
+        )
         assert finder is not None
         after = [float(v) for p in used.strategy.state_dict(module).values() for v in p.double().flatten()]
         found[name] = {"lr": module.lr, "losses": finder.results["loss"], "untouched": before == after}
@@ -66,30 +63,3 @@ def sizes(folder: Path) -> Any:
 
 def sizes_divided(folder: Path) -> Any:
     Tuner(trainer(folder, strategy=divided())).scale_batch_size(Tuned())
-
-
-def full_disk(folder: Path) -> Any:
-    """The second process may write no file of more than 2,000 bytes, for one save; training goes on."""
-    told = []
-
-    class Saves(pl.Callback):
-        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
-            for at, name in ((0, "first"), (2, "second"), (4, "third")):
-                if index == at:
-                    trainer.save_checkpoint(folder / f"{name}.ckpt", wait=False)
-            if index == 0:
-                trainer.writer.wait()
-                if trainer.global_rank:
-                    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
-            if index == 3:
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    trainer.writer.wait()
-                told.extend(str(each.message) for each in caught)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    used = trainer(folder, max_epochs=1, strategy=divided(), callbacks=[Saves()])
-    used.fit(Classifier(), batches(4, 24))
-    names = sorted(path.name for path in folder.iterdir())
-    return {"told": told, "names": names, "newest": str(newest_checkpoint([folder])), "step": used.global_step}
