@@ -214,8 +214,8 @@ class FitLoop:
         for call in self.hooks.saves:
             call(stepped=not state.pending, validated=state.validated, epoch_ended=epoch_ended)
         state.validated = False
-        if self.interrupts.received:
-            self.interrupts.act()
+        if self.interrupts.heeding:
+            self.interrupts.at_boundary()
 
     def step_schedules(self, *, follow_metric: bool) -> None:
         """Step what is due after a batch; schedules of epochs step with the last, before it is validated."""

@@ -78,7 +78,10 @@ class Trainer(TrainerCheckpoints):
         self._verb = "fit"
         content = self._content(ckpt_path)
         self._progress.begin()
-        with self._working("fit", module, datamodule, content) as hooks, self.interrupts.listening():
+        with (
+            self._working("fit", module, datamodule, content) as hooks,
+            self.interrupts.listening(self.strategy.agreement),
+        ):
             assert self._sources is not None
             self._fitting = Fitting(self, module, hooks, self._sources, self._progress)
             self._fitting.run(content)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lifecycle.core.errors import UsageError
+from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.train.checkpoint import (
     load_ckpt,
     restore_callbacks,
@@ -57,6 +57,10 @@ class TrainerCheckpoints(TrainerServices):
             removes: Older files that are removed once it is there.
             link: A link that is then made to lead to it.
         """
+        if self.strategy.sharded and self.strategy.abandoned:
+            raise LifecycleError(
+                f"{filepath} is not written: the state lies in several processes, and this one has failed"
+            )
         with self.profiler.profile("save_checkpoint"):
             content = self.dump_checkpoint(weights_only=bool(weights_only))
             group = self.strategy.together
@@ -72,14 +76,16 @@ class TrainerCheckpoints(TrainerServices):
             and self.checkpoint_callback is not None
         ):
             folder = Path(self.checkpoint_callback.dirpath or self.default_root_dir)
-            # The others are at another batch: the first process saves what it has, if that is whole.
-            self.strategy.abandon()
-            if self.world_size > 1 and (self._progress.state.pending or self.strategy.sharded):
-                log.warning(
-                    "interrupted: the newest checkpoint stays, as this state lies in several processes"
-                )
-                return
+            if not self.interrupts.together:
+                # The others are at another batch: the first process saves what it has, if that is whole.
+                self.strategy.abandon()
+                if self._progress.state.pending or self.strategy.sharded:
+                    log.warning(
+                        "interrupted: the newest checkpoint stays, as this state lies in several processes"
+                    )
+                    return
             self.save_checkpoint(folder / "interrupted.ckpt")
+            self.strategy.barrier("saved")  # who ends before it is written has the others ended
 
     def dump_checkpoint(self, *, weights_only: bool = False) -> dict[str, object]:
         """What `save_checkpoint` writes."""

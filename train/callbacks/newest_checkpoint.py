@@ -13,7 +13,8 @@ import torch
 
 from lifecycle.core.errors import ArtifactError
 from lifecycle.train.checkpoint import KEYS, own_state
-from lifecycle.train.sharded.index import COMMON, INDEX, read_index
+from lifecycle.train.sharded.index import COMMON, read_index
+from lifecycle.train.whole_file import INDEX
 
 _log = logging.getLogger(__name__)
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError)

@@ -14,10 +14,10 @@ from lifecycle.core.errors import UsageError
 from lifecycle.train.copied import Copied
 from lifecycle.train.flight import Flight, serialise
 from lifecycle.train.sharded.group import SaveGroup
-from lifecycle.train.sharded.index import COMMON, INDEX, Divided, Index, divided, joined, plain, shard_name
+from lifecycle.train.sharded.index import COMMON, Divided, Index, divided, joined, plain, shard_name
 from lifecycle.train.sharded.parts import Parts
 from lifecycle.train.sharded.reading import checksum
-from lifecycle.train.whole_file import WholeFile
+from lifecycle.train.whole_file import INDEX, WholeFile
 from lifecycle.train.whole_folder import WholeFolder
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 
 from lifecycle.core.errors import UsageError
-from lifecycle.train.sharded.index import COMMON, INDEX, Chunk, Offsets, damaged, read_index
+from lifecycle.train.sharded.index import COMMON, Chunk, Offsets, damaged, read_index
 from lifecycle.train.sharded.parts import mapped
+from lifecycle.train.whole_file import INDEX
 
 BLOCK = 1 << 20
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from lifecycle.train.precision import Precision
     from lifecycle.train.sharded.group import SaveGroup
+    from lifecycle.train.strategies.agreement import Agreement
     from lifecycle.train.trainer import Trainer
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Strategy:
         unsynced: A context in which gradients stay in their process; None where there are no others.
         shards_samples: Whether each process is to read samples of its own.
         sharded: Whether a process holds but a part of each parameter.
+        abandoned: Whether something failed here, so that nothing is asked of the others any more.
     """
 
     strategy_name: ClassVar[str] = "single_device"
@@ -51,6 +53,7 @@ class Strategy:
     unsynced: Callable[[], AbstractContextManager[Any]] | None = None
     shards_samples: bool = False
     sharded: ClassVar[bool] = False
+    abandoned: bool = False
 
     # The life of a verb
 
@@ -72,6 +75,9 @@ class Strategy:
 
     def start_here(self) -> None:
         """Start missing processes from this one, by forking it: what it runs is not to be run anew."""
+
+    def check_runs_here(self, who: str) -> None:
+        """Raise `UsageError` if verbs run in processes that are forked or spawned from this one."""
 
     def join(self) -> None:
         """Meet the other processes."""
@@ -111,6 +117,14 @@ class Strategy:
 
     def abandon(self) -> None:
         """Something failed here: ask nothing of the others any more."""
+
+    def agreement(self, received: Callable[[], int | None]) -> Agreement | None:
+        """What a fit asks at each boundary between steps: whether all processes end there for a signal.
+
+        Args:
+            received: The signal that this process has received.
+        """
+        return None
 
     # State
 

@@ -28,7 +28,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddp_notebook": ("ddp", {"start_method": "fork"}),
     "ddp_spawn": ("ddp", {"start_method": "spawn"}),
     "fsdp_cpu_offload": ("fsdp", {"cpu_offload": True}),
-    "fsdp_sharded": ("fsdp", {"state_dict_type": "sharded"}),  # ours: a pipeline file names strategies
 }
 
 

@@ -92,6 +92,8 @@ class DDPStrategy(ParallelStrategy):
         """The step, called by DistributedDataParallel as the forward of a module around the user's."""
         if not automatic:
             return step  # gradients are averaged as they are computed: see `after_backward`
+        if self._wrapped is not None:
+            return self._step  # a search for a learning rate before the fit: it has the same step
         device = self.root_device
         self._wrapped = DistributedDataParallel(
             _Stepped(module, step),

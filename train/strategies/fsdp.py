@@ -171,7 +171,7 @@ class FSDPStrategy(ParallelStrategy):
 
     def before_evaluation(self, module: nn.Module) -> None:
         """Score with the buffers that the first process would save; parameters are everyone's."""
-        if not self._abandoned:
+        if not self.abandoned:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import nn
 import lifecycle as pl
 from lifecycle.callbacks import ModelCheckpoint
 from lifecycle.strategies import FSDPStrategy
+from lifecycle.train.callbacks.newest_checkpoint import newest_checkpoint
 from lifecycle.train.checkpoint import load_ckpt
 from tests.train.strategies.ranks import Classifier, batches, trainer
 
@@ -45,6 +48,7 @@ def fitted(
     callbacks: Any = (),
     dropout: float = 0.3,
     strategy: Any = None,
+    interrupted: bool = False,
 ) -> Any:
     """A module and its trainer; windows of 2 batches of 4 samples, so that one is cut off with gradients."""
     module = Classifier(dropout=dropout)
@@ -56,7 +60,7 @@ def fitted(
         accumulate_grad_batches=2,
         enable_checkpointing=bool(callbacks),
     )
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.nullcontext() if interrupted else contextlib.suppress(KeyboardInterrupt):
         used.fit(module, batches(4, 24), batches(4, 13, shuffle=False), ckpt_path=ckpt_path)
     return module, used
 
@@ -126,4 +130,35 @@ def one_saves(folder: Path) -> Any:
         "files": sorted(os.listdir(folder / "one.ckpt")),
         "end": numbers(*fitted(folder, ckpt_path=folder / "one.ckpt", dropout=0.0)),
         "step": load_ckpt(folder / "one.ckpt")["global_step"],
+    }
+
+
+def full_disk(folder: Path) -> Any:
+    """The second process may write no file of more than 2,000 bytes, for one save; training goes on."""
+    told = []
+
+    class Saves(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
+            for at, name in ((0, "first"), (2, "second"), (4, "third")):
+                if index == at:
+                    trainer.save_checkpoint(folder / f"{name}.ckpt", wait=False)
+            if index == 0:
+                trainer.writer.wait()
+                if trainer.global_rank:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+            if index == 3:
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    trainer.writer.wait()
+                told.extend(str(each.message) for each in caught)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+
+    used = trainer(folder, max_epochs=1, strategy=divided(), callbacks=[Saves()])
+    used.fit(Classifier(), batches(4, 24))
+    names = sorted(path.name for path in folder.iterdir())
+    return {
+        "told": told,
+        "names": names,
+        "newest": str(newest_checkpoint([folder])),
+        "step": used.global_step,
     }

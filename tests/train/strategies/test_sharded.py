@@ -13,8 +13,9 @@ import torchmetrics
 from lifecycle.core.errors import ArtifactError, UsageError
 from lifecycle.train.callbacks.newest_checkpoint import newest_checkpoint
 from lifecycle.train.checkpoint import load_ckpt
-from lifecycle.train.consolidate import consolidate_checkpoint, main
+from lifecycle.train.consolidate import main
 from lifecycle.train.sharded.parts import mapped
+from lifecycle.utilities import consolidate_checkpoint
 from tests.train.strategies import parts
 from tests.train.strategies.forked import run_ranks
 from tests.train.strategies.ranks import Classifier, batches, trainer, weights
@@ -35,8 +36,12 @@ def one(folder: Path) -> Outcomes:
 
 @pytest.fixture(scope="module")
 def two(folder: Path, one: Outcomes) -> Outcomes:
-    assert torchmetrics.Metric  # imported where no rank is set yet, so that each process hears its warnings
-    return run_ranks([parts.undisturbed, parts.saved, parts.resumed, parts.other_ways], folder)
+    assert (
+        torchmetrics.__version__
+    )  # imported where no rank is set yet, so that each process hears its warnings
+    return run_ranks(
+        [parts.undisturbed, parts.saved, parts.resumed, parts.other_ways, parts.full_disk], folder
+    )
 
 
 @pytest.fixture
@@ -176,3 +181,16 @@ def test_a_half_one_is_never_taken_for_a_whole_one(middle: Path, tmp_path: Path)
     assert newest_checkpoint([tmp_path]) is None
     with pytest.raises(UsageError, match=r"is no checkpoint: it has no shards\.json"):
         load_ckpt(copy)
+
+
+def test_a_process_whose_disk_is_full_fails_the_save_for_all_and_training_goes_on(
+    folder: Path, two: Outcomes
+) -> None:
+    first, second = two["full_disk"]
+    path = folder / "full_disk" / "second.ckpt"
+    (told,) = first["told"]
+    assert told.startswith(f"checkpoint {path} could not be written: process 1: [Errno 27] File too large.")
+    assert second["told"] == []  # once is enough
+    assert first["names"] == ["first.ckpt", "third.ckpt"]  # nothing of it is left
+    assert first["newest"] == str(path.with_name("third.ckpt"))
+    assert (first["step"], second["step"]) == (6, 6)
