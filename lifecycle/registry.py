@@ -35,6 +35,7 @@ DIGEST, EVALUATION, CHECKPOINT, GATES, RUN = (
 )
 # What MLflow answers for a model, a version or an alias that is not there.
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+ALIAS, RESERVED = r"[A-Za-z_][\w-]*", r"latest|[vV]\d+"  # what an alias looks like, and MLflow's own
 _URI = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 
 
@@ -107,9 +108,9 @@ def check_alias(alias: str, *, reserved: Iterable[str] = ()) -> None:
     Raises:
         UsageError: it may not be.
     """
-    if alias in (*reserved, "latest") or re.fullmatch(r"v\d+", alias, re.IGNORECASE):
+    if alias in reserved or re.fullmatch(RESERVED, alias):
         raise UsageError(f"alias '{alias}' is reserved; use another, such as {CHALLENGER}")
-    if not re.fullmatch(r"[A-Za-z_][\w-]*", alias):
+    if not re.fullmatch(ALIAS, alias):
         raise UsageError(f"alias is {alias!r}; expected a word, such as {CHALLENGER}")
 
 
