@@ -8,13 +8,13 @@ from typing import cast, get_args
 
 import click
 
-from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import read, run_reported, show, up_to
 from lifecycle.cli.output import print_json, print_note, print_table
 from lifecycle.core.errors import UsageError, suggest
 
 
-@click.command()
+@click.command(cls=Waiting)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--search", is_flag=True, help="Try combinations, and show which of them nothing beats.")
@@ -24,6 +24,7 @@ from lifecycle.core.errors import UsageError, suggest
 @click.option("--importance", default="magnitude,lamp", show_default=True, help="Criteria to search.")
 @click.option("--quantize", default="none,static,qat", show_default=True, help="Quantization to search.")
 @workspace_option
+@wait_option
 @json_option
 def compress(
     file: Path,
@@ -33,6 +34,7 @@ def compress(
     importance: str,
     quantize: str,
     workspace: Path | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Run the pipeline in FILE up to its last compressing stage; or, with --search, many ways to compress.
@@ -48,7 +50,7 @@ def compress(
         trials = all_trials(
             _numbers(macs), _names(importance), cast("list[Quantization]", _quantizations(quantize))
         )
-        found = run_search(pipeline, trials, place)
+        found = run_search(pipeline, trials, place, wait_s=wait)
         metric = pipeline.budget.metric or ""
         paths = write_results(found, place.path / "search", metric)
         if as_json:
@@ -74,7 +76,7 @@ def compress(
         return
     last = next((name for name in ("quantize", "prune") if name in pipeline.stages), "prune")
     pipeline = up_to(pipeline, last)
-    outcomes, page = run_reported(pipeline, place)
+    outcomes, page = run_reported(pipeline, place, wait_s=wait)
     print_note(f"Report: {page}")
     show(f"Pipeline {pipeline.project.name}, up to {last}", outcomes, as_json=as_json)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import read
 from lifecycle.cli.output import print_json, print_note, print_table
 
 
-@click.command()
+@click.command(cls=Waiting)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--change", type=click.Choice(["prune", "quantize"]), default="prune", show_default=True)
@@ -20,6 +20,7 @@ from lifecycle.cli.output import print_json, print_note, print_table
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write the plot to an SVG file."
 )
 @workspace_option
+@wait_option
 @json_option
 def sensitivity(
     file: Path,
@@ -28,6 +29,7 @@ def sensitivity(
     keep: float,
     plot: Path | None,
     workspace: Path | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Change one layer after another of the trained model in FILE, and measure what that alone costs.
@@ -42,7 +44,14 @@ def sensitivity(
     metric = pipeline.budget.metric or ""
     what = f"pruned to {keep:g}" if change == "prune" else "rounded to INT8"
     title = f"{metric} lost when one layer is {what}"
-    effects = layer_effects(pipeline, place, change=change, keep=keep, title=title)  # type: ignore[arg-type]
+    effects = layer_effects(
+        pipeline,
+        place,
+        change=change,  # type: ignore[arg-type]
+        keep=keep,
+        title=title,
+        wait_s=wait,
+    )
     if plot is not None:
         write_whole(plot, bars_svg(title, [(each.layer, each.drop) for each in effects]).encode())
         print_note(f"The plot is in {plot}.")

@@ -101,7 +101,7 @@ class ClassText:
                 if getattr(item, "name", "") == method or any(_name(each) == method for each in targets):
                     return True
         set_later = re.search(rf"\.{method}\s*=|setattr\(|__getattr__", self._path.read_text())
-        return False if self._whole and not set_later else None
+        return False if self._whole and self._line[-1].bases and not set_later else None
 
 
 def parse(path: Path) -> ast.Module:
@@ -128,7 +128,8 @@ def _parameters(given: ast.arguments) -> Iterable[tuple[str, Parameter]]:
         type_ = None if annotation is None else plain_type(annotation)
         if type_ is not None and isinstance(default, ast.Constant) and default.value is None:
             type_ = cast("Any", type_) | None
-        written = "" if annotation is None else ast.unparse(annotation)
+        quoted = isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
+        written = "" if annotation is None else ast.unparse(annotation).strip("'\"" if quoted else "")
         value = default.value if isinstance(default, ast.Constant) else None
         number = isinstance(value, int | float) and not isinstance(value, bool)
         yield arg.arg, Parameter(annotation=written, required=default is None, number=number, type=type_)

@@ -142,14 +142,12 @@ def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
     }
 
 
-def check_fine_tuning(options: Mapping[str, object], epochs: int, lr: float | None) -> dict[str, Any]:
+def check_fine_tuning(options: Mapping[str, object], epochs: int) -> dict[str, Any]:
     """Trainer options of a stage that says in ``epochs`` how long it trains.
 
     Raises:
-        UsageError: an option, the number of epochs or the learning rate is wrong.
+        UsageError: an option or the number of epochs is wrong.
     """
-    if lr is not None and lr <= 0:
-        raise UsageError(f"lr is {lr}; expected a number above 0")
     if "max_epochs" in options:
         raise UsageError("trainer.max_epochs is not for this stage: set its own 'epochs'")
     return check_trainer({**options, "max_epochs": epochs})

@@ -42,9 +42,10 @@ def verdicts(facts: RunFacts) -> list[tuple[str, str]]:
     found = []
     if facts.failure is not None:
         found.append((f"failed in {facts.failure.stage}", "bad"))
+    reached = facts.failure is None or facts.artifact("evaluation") is not None
     for rows, good, bad in (
         (judged(facts), "within budget", "outside the budget"),
-        (asked(facts), "meets its own gates", "misses its gates"),
+        (asked(facts) if reached else [], "meets its own gates", "misses its gates"),
     ):
         if rows:
             found.append((good, "good") if _hold(rows) else (bad, "bad"))
