@@ -38,6 +38,7 @@ def _verbs() -> str:
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     if isinstance(command, click.Group):
+        yield f"## {context.command_path}\n\n{_help(command)}\n"
         for name, below in command.commands.items():
             yield from _command(below, click.Context(below, parent=context, info_name=name))
         return

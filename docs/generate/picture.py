@@ -89,7 +89,9 @@ def _parts(colours: Colours) -> Iterator[str]:
     for left, name, said in steps:
         yield _box(colours, left, below, name, said)
     yield _arrow(colours, [(last + BOX / 2, top + TALL + 26), (last + BOX / 2, below - 3)])
-    for (left, _, _), text in zip(steps, ("models:/NAME@champion", "answers name their version"), strict=False):
+    for (left, _, _), text in zip(
+        steps, ("models:/NAME@champion", "answers name their version"), strict=False
+    ):
         yield _arrow(colours, [(left - 3, below + TALL / 2), (left - BOX - 2 * GAP + 3, below + TALL / 2)])
         yield _text(left - BOX / 2 - GAP, below + TALL / 2 - 8, text, colours.soft, italic=True)
 

@@ -40,7 +40,7 @@ def test_numbers_are_measured_ones() -> None:
     """Outside of the demo's lines and the figures' region, no time, rate or ratio is written by hand."""
     text = re.sub(r"<!-- figures:begin -->.*?<!-- figures:end -->", "", README.read_text(), flags=re.DOTALL)
     text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
-    assert re.findall(r"(?:×\s*\d[\d.]*|\b\d[\d.,]*\s*(?:ms|µs|s|times|%|MB|kB|/s)(?![\w-]))", text) == []
+    assert re.findall(r"(?:×\s+\d[\d.]*|\b\d[\d.,]*\s*(?:ms|µs|s|times|%|MB|kB|/s)(?![\w-]))", text) == []
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ from pathlib import Path
 from lifecycle.core.ports import free_port
 from tests.docs.pages import Block, blocks
 
-SHOWN = {"console"}
 FILES = {"python", "yaml", "toml", "csv", "json", "text"}
 MEASURED = re.compile(r"[−+-]?[\d.,]*\d[\d.,:+-]*|[0-9a-f]{12}")
 COUNTED = re.compile(r"\d{1,3}")  # a version, a count of stages: these must agree
