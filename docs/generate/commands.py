@@ -45,6 +45,9 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     path = context.command_path
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     yield f"## {path}\n\n```text\n{usage}\n```\n\n{_help(command)}\n"
+    examples = str(getattr(command, "examples", ""))
+    if examples:
+        yield f"```\n{examples}\n```\n"
     rows = list(_options(command, context))
     if rows:
         yield table(("option", "", "default"), rows)
