@@ -14,7 +14,7 @@ PRINTED = ROOT / "benchmarks" / "demo.txt"
 
 
 def shown() -> list[str]:
-    (block,) = [block for block in blocks(README) if block.mark.startswith("demo:")]
+    (block,) = [block for block in blocks(README) if block.mark.startswith("demo:begin")]
     return [line for line in block.text.splitlines() if line.strip() not in ("", "…")]
 
 
