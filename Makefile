@@ -43,7 +43,7 @@ chaos: $(DEV) ## Kill training at 100 random instants and pipelines at 50, vex t
 docs: $(DEV) ## Make docs/reference/ and the README's picture anew from the code
 	@$(BIN)/python -m docs.generate
 
-tutorial: $(DEV) ## Type docs/tutorial.md into an empty folder, and compare what it prints
+tutorial: $(DEV) ## Type the tutorial and the README into empty folders, and compare what is printed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.docs.run_tutorial
 
 setup: $(DEV) ## Make .venv with everything that the other targets need

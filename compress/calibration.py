@@ -52,6 +52,11 @@ def calibrating(
 ) -> Iterator[Observe]:
     """As `calibrate_`, where batches come from elsewhere: gives what to call for each, in forward's place.
 
+    Args:
+        module: Prepared for quantization; changed in place.
+        calibration: How a range is found in a histogram.
+        percentile: The share of values within the range, in percent, for ``percentile``.
+
     Raises:
         UsageError: as `calibrate_`.
     """

@@ -38,12 +38,16 @@ def _verbs() -> str:
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     if isinstance(command, click.Group):
+        yield f"## {context.command_path}\n\n{_help(command)}\n"
         for name, below in command.commands.items():
             yield from _command(below, click.Context(below, parent=context, info_name=name))
         return
     path = context.command_path
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     yield f"## {path}\n\n```text\n{usage}\n```\n\n{_help(command)}\n"
+    examples = str(getattr(command, "examples", ""))
+    if examples:
+        yield f"```\n{examples}\n```\n"
     rows = list(_options(command, context))
     if rows:
         yield table(("option", "", "default"), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.generate import commands, http, picture, pipeline_file, python, recorded
+from docs.generate import commands, demo, http, picture, pipeline_file, python, recorded
 
 FOLDER = Path(__file__).parents[1] / "reference"
 NOTE = "<!-- Made by `make docs`; what is written here by hand is lost. -->\n\n"
@@ -13,6 +13,7 @@ NOTE = "<!-- Made by `make docs`; what is written here by hand is lost. -->\n\n"
 def made() -> dict[Path, str]:
     """Every file that is made: pages, and the README's picture."""
     pages = {FOLDER / name: text for name, text in reference().items()}
+    pages[demo.ROOT / "README.md"] = demo.readme()
     return pages | {picture.FOLDER / name: text for name, text in picture.pictures().items()}
 
 

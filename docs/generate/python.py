@@ -92,9 +92,7 @@ def page(module: Module) -> str:
             parts.append(f"## {name}\n")
         parts.append(docstring(loaded.__doc__) + "\n")
         names = public(loaded)
-        parts.append(
-            table(("name", ""), [(f"[`{each}`](#{each.lower()})", _said(loaded, each)) for each in names])
-        )
+        parts.append(table(("name", ""), [(_linked(loaded, each), _said(loaded, each)) for each in names]))
         shown = [value for each in names if inspect.isclass(value := getattr(loaded, each))]
         for each in names:
             parts += list(_entry(loaded, each, shown))
@@ -115,6 +113,14 @@ def public(module: ModuleType) -> list[str]:
     ]
 
 
+def _linked(module: ModuleType, name: str) -> str:
+    return f"[`{name}`](#{name.lower()})" if _has_entry(getattr(module, name)) else f"`{name}`"
+
+
+def _has_entry(value: object) -> bool:
+    return inspect.isclass(value) or inspect.isroutine(value)
+
+
 def _said(module: ModuleType, name: str) -> str:
     value = getattr(module, name)
     if not (inspect.isclass(value) or callable(value)):
@@ -126,7 +132,7 @@ def _said(module: ModuleType, name: str) -> str:
 
 def _entry(module: ModuleType, name: str, shown: list[type]) -> Iterator[str]:
     value = getattr(module, name)
-    if not (inspect.isclass(value) or inspect.isroutine(value)):
+    if not _has_entry(value):
         return
     yield f"### {name}\n"
     if value.__name__ != name:

@@ -61,7 +61,16 @@ class NullTracker:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What the user brought: a name, a module and its data, below one folder."""
+    """What the user brought: a name, a module and its data, below one folder.
+
+    Attributes:
+        name: Of the experiment and the registered model.
+        root: The folder of the pipeline file.
+        model: Where the module's class is.
+        data: Where the DataModule's class is.
+        model_args: What the module is made with; ``${env:NAME}`` is still a reference.
+        data_args: Likewise for the DataModule.
+    """
 
     name: str
     root: Path

@@ -23,7 +23,9 @@ def files() -> list[Block]:
 
 def entry_points(*more: str) -> str:
     """What the page's ``pyproject.toml`` says, as an installer writes it down; `more` lines follow the last group."""
-    points = "".join(block.text for block in blocks(PAGE) if block.language == "toml")
+    points = "".join(
+        block.text for block in blocks(PAGE) if block.language == "toml" and '"own.' in block.text
+    )
     points = re.sub(r'\[project\.entry-points\."([\w.]+)"\]', r"[\1]", points).replace('"', "")
     return points + "".join(f"{line}\n" for line in more)
 

@@ -1,4 +1,4 @@
-"""``make tutorial``: types the tutorial into an empty folder; says where it is not as the page says.
+"""``make tutorial``: types the tutorial, and the README's project, into empty folders; says where it is not as the page says.
 
 The folder is kept when something fails. Other pages may be named: ``python -m tests.docs.run_tutorial docs/x.md``.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.docs.pages import ROOT
 from tests.docs.typist import MistypedError, Typist
 
-PAGES = ("docs/tutorial.md",)
+PAGES = ("docs/tutorial.md", "README.md")
 
 
 def main(named: list[str]) -> None:

@@ -54,3 +54,11 @@ def test_an_exit_code_must_be_asked_for(tmp_path: Path) -> None:
     typist.type_block(console("$ (exit 3)\n$ echo $?\n3\n"))
     with pytest.raises(MistypedError, match="before 'true' ended with exit code 1"):
         typist.type_block(console("$ false\n$ true\n"))
+
+
+@pytest.mark.needs("curl")
+def test_what_pages_type_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_text('{"digest": "0123456789ab", "code": "not_found"}\n')
+    Typist(tmp_path).type_block(
+        console('$ curl -s "file://$PWD/answer.json"\n{"digest": "…", "code": "not_found"}\n')
+    )

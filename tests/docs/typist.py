@@ -5,7 +5,7 @@ What a page says with its fenced blocks:
 ====================  ==================================================================
 ```` ```console ````        lines that begin with ``$ `` are typed into a shell (`` \\`` continues one); the
                       lines below each are what it prints
-```` ```console server ```` one command, in a second terminal, where it stays until the next such block
+```` ```console server ```` one command, in a second terminal, where it stays until the next one; likewise ``lifecycle serve``
 ```` ```python FILE ````    the file's content; likewise ``yaml``, ``toml``, ``csv``
 ```` ```diff FILE ````      lines of the file to take out (``-``) and to put in (``+``), with those around
 ====================  ==================================================================
@@ -28,7 +28,6 @@ from pathlib import Path
 from lifecycle.core.ports import free_port
 from tests.docs.pages import Block, blocks
 
-SHOWN = {"console"}
 FILES = {"python", "yaml", "toml", "csv", "json", "text"}
 MEASURED = re.compile(r"[−+-]?[\d.,]*\d[\d.,:+-]*|[0-9a-f]{12}")
 COUNTED = re.compile(r"\d{1,3}")  # a version, a count of stages: these must agree
@@ -99,7 +98,7 @@ class Typist:
         try:
             if block.language == "console" and block.mark != "not typed":
                 for command, expected in commands(block.text):
-                    if "server" in block.words:
+                    if "server" in block.words or command.startswith("lifecycle serve"):
                         self.end_server()
                         self._begin_server(command, expected)
                     else:
@@ -151,6 +150,8 @@ class Typist:
             raise MistypedError(f"$ {command}\n{error}") from None
 
     def _begin_server(self, command: str, expected: list[str]) -> None:
+        command = re.sub(r"\s+#.*$", "", command)
+        expected = expected or ["lifecycle serve: serving …"]
         print(f"{self.folder.name}$ {command} &", flush=True)
         log = self.folder / ".server.log"
         with log.open("w") as file:
