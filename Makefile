@@ -10,11 +10,11 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos docs tutorial setup clean
+.PHONY: help demo test check bench chaos docs tutorial setup clean dist lowest release-check image-check
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUN) ## Train, prune, quantize, export, check, register, promote and serve a model of handwritten digits
 	@$(BIN)/python examples/digits/demo.py
@@ -45,6 +45,18 @@ docs: $(DEV) ## Make docs/reference/ and the README's picture anew from the code
 
 tutorial: $(DEV) ## Type the tutorial and the README into empty folders, and compare what is printed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.docs.run_tutorial
+
+dist: $(DEV) ## Build wheel and sdist into dist/
+	@rm -rf dist && $(BIN)/python -m tests.release.distributions dist && ls -l dist
+
+lowest: $(DEV) ## Install the lowest versions that are allowed, and run the tests that touch most of them
+	@$(BIN)/python -m tests.release lowest
+
+release-check: $(DEV) ## Install what is built into an empty environment, and the lowest versions into another; use both
+	@$(BIN)/python -m tests.release
+
+image-check: $(DEV) ## Execute the Dockerfile's steps in a clean Debian root and ask what they build (root, debootstrap)
+	@$(BIN)/python -m tests.image $(IMAGE_ARGUMENTS)
 
 setup: $(DEV) ## Make .venv with everything that the other targets need
 

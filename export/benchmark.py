@@ -34,7 +34,11 @@ class Latency:
 
 
 def measure_latency(
-    runs: Mapping[str, Callable[[], object]], *, calls: int = 200, warm_up: int = 20
+    runs: Mapping[str, Callable[[], object]],
+    *,
+    calls: int = 200,
+    warm_up: int = 20,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Latency]:
     """Time several callables, one call of each in turn, in another order each round.
 
@@ -42,6 +46,7 @@ def measure_latency(
         runs: What to call, by name.
         calls: How often each is timed.
         warm_up: How often each is called before.
+        told: How many rounds of how many are done, before each; nothing is timed meanwhile.
 
     Raises:
         UsageError: `calls` is below 2.
@@ -57,7 +62,8 @@ def measure_latency(
     times: dict[str, list[float]] = {name: [] for name in runs}
     order = list(runs)
     shuffle = random.Random(0).shuffle  # whoever comes first in a round meets colder caches
-    for _ in range(calls):
+    for done in range(calls):
+        told(done, calls)
         shuffle(order)
         for name in order:
             run = runs[name]

@@ -196,7 +196,7 @@ class _Search:
 
         journal = self.folder / f"{bundle.digest}.json"
         if not journal.exists():
-            measured = time_bundles({"file": bundle}, 300)["file"]
+            measured = time_bundles({"file": bundle}, 300, self.progress)["file"]
             write_whole(journal, json.dumps(measured).encode())
         return float(json.loads(journal.read_bytes())["latency_ms"])
 

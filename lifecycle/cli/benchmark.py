@@ -11,7 +11,9 @@ import click
 
 from lifecycle.cli.options import json_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import ArtifactError, UsageError
+from lifecycle.core.progress import terminal_progress
 
 if TYPE_CHECKING:
     from lifecycle.core.artifact import Artifact
@@ -19,7 +21,17 @@ if TYPE_CHECKING:
     from lifecycle.report.candidates import Candidate
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle benchmark .lifecycle/cache/1f2e3d4c5b6a
+        Every format of a bundle.
+    lifecycle benchmark dense pruned --threads 1,2,4 --plot latency.svg
+        Two bundles, with one, two and four threads each.
+    lifecycle benchmark dense pruned --score pipeline.yaml
+        The fastest whose test score is no worse.
+    """,
+)
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ARTIFACT...")
 @click.option("--format", "names", multiple=True, help="Only this format; again for more.")
 @click.option("--threads", default="1", show_default=True, help="Numbers of threads to try, such as 1,2,4.")
@@ -61,7 +73,7 @@ def benchmark(
     quality, mode = (None, "max") if score is None else _scorer(score, metric)
     options = Options(threads=_numbers(threads), calls=calls, batch=batch, max_drop=max_drop, mode=mode)
     given = candidates(bundles, names, options.threads)
-    found = run_benchmark(given, options, quality=quality, note=print_note)
+    found = run_benchmark(given, options, quality=quality, progress=terminal_progress())
     if plot is not None:
         _draw(found, plot)
     if as_json:

@@ -8,14 +8,23 @@ from typing import cast, get_args
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import read, run_reported, show, up_to
 from lifecycle.cli.output import print_json, print_note, print_table
 from lifecycle.core.errors import UsageError, suggest
 
 
-@click.command(cls=Waiting)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.command(
+    cls=Waiting,
+    examples="""
+    lifecycle compress pipeline.yaml
+        Up to the smallest checkpoint of the file.
+    lifecycle compress pipeline.yaml --search --macs 1,0.5,0.25 --quantize none,static
+        Try six ways, and show which of them nothing beats.
+    """,
+)
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--search", is_flag=True, help="Try combinations, and show which of them nothing beats.")
 @click.option(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import json_option
 from lifecycle.cli.output import print_json, print_text
+from lifecycle.cli.verb import Verb
 
 
 @click.group()
@@ -17,8 +19,16 @@ def config() -> None:
     """Show the options of a pipeline file, or what may stand in one."""
 
 
-@config.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@config.command(
+    cls=Verb,
+    examples="""
+    lifecycle config show pipeline.yaml
+        Every option, and where it was set.
+    lifecycle config show pipeline.yaml prune.macs=0.5 --json
+        With a value of the command line, for programs.
+    """,
+)
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @json_option
 def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
@@ -41,7 +51,13 @@ def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
             print_text(f"{key:<{widths[0]}}  {value:<{min(widths[1], 40)}}  {origin}")
 
 
-@config.command()
+@config.command(
+    cls=Verb,
+    examples="""
+    lifecycle config schema > pipeline.schema.json
+        For an editor that completes and checks.
+    """,
+)
 def schema() -> None:
     """Print the JSON Schema (2020-12) of pipeline files, with the stages that are installed here.
 

@@ -7,13 +7,24 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_table, print_text
 from lifecycle.cli.promote import uri_of
+from lifecycle.cli.verb import Verb
+from lifecycle.core.progress import terminal_progress, tracked
 
 
-@click.command()
-@click.argument("name")
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle diff digits @champion @challenger
+        Options, code, data, metrics, size and latency.
+    lifecycle diff digits 3 7 --json
+        The same of two versions, for programs.
+    """,
+)
+@click.argument("name", shell_complete=complete_model)
 @click.argument("first")
 @click.argument("second")
 @workspace_option
@@ -30,7 +41,7 @@ def diff(name: str, first: str, second: str, workspace: Path | None, as_json: bo
     client, served = find_registry(workspace)
     versions = [find_version(client, uri_of(name, each)) for each in (first, second)]
     described = []
-    for version in versions:
+    for version in tracked(terminal_progress(), "fetching and verifying", versions):
         bundle, evaluation = fetch(client, version, served)
         options = stage_options(client, version.tags.get(RUN, ""))
         described.append(Described(bundle=bundle, evaluation=evaluation, options=options))

@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING
 import click
 
 from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.output import print_json, print_note, print_text
+from lifecycle.cli.output import painted, print_json, print_note, print_text
+from lifecycle.cli.verb import Verb
 
 if TYPE_CHECKING:
     from lifecycle.doctor.finding import Finding
 
 MARKS = {"ok": "ok    ", "note": "note  ", "broken": "BROKEN"}
+COLOURS = {"ok": "green", "note": "yellow", "broken": "red"}
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle doctor
+        What is wrong here, and what mends it.
+    lifecycle doctor --json --workspace .lifecycle
+        The same of one workspace, for programs.
+    """,
+)
 @workspace_option
 @json_option
 def doctor(workspace: Path | None, as_json: bool) -> None:
@@ -30,7 +40,8 @@ def doctor(workspace: Path | None, as_json: bool) -> None:
     for finding in _findings(workspace):
         found.append(finding)
         if not as_json:
-            print_text(f"{MARKS[finding.state]}  {finding.area}: {finding.what}")
+            mark = painted(MARKS[finding.state], COLOURS[finding.state], sys.stdout)
+            print_text(f"{mark}  {finding.area}: {finding.what}")
             if finding.mend:
                 print_text(f"        → {finding.mend}")
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import read, run_reported
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
@@ -18,8 +19,18 @@ if TYPE_CHECKING:
     from lifecycle.pipeline.spec import Pipeline
 
 
-@click.command(cls=Waiting)
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.command(
+    cls=Waiting,
+    examples="""
+    lifecycle export pipeline.yaml --format onnx --format torchscript
+        Both files, proven equal to the module.
+    lifecycle export --show model.onnx
+        What a file says of itself.
+    lifecycle export --formats
+        Which formats there are.
+    """,
+)
+@click.argument("file", required=False, type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--format", "names", multiple=True, help="A format to write; again for more. [pipeline file]")
 @click.option("--formats", "listing", is_flag=True, help="List the formats and stop.")

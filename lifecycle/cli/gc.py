@@ -10,6 +10,7 @@ import click
 
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.core.progress import terminal_progress, working
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
     from lifecycle.workspace import Workspace
 
 
-@click.command(cls=Waiting)
+@click.command(
+    cls=Waiting,
+    examples="""
+    lifecycle gc
+        What would go; nothing is changed.
+    lifecycle gc --yes --keep-days 7
+        Remove what nothing has referred to for a week.
+    """,
+)
 @click.option("--yes", is_flag=True, help="Do it; without, only show what would go.")
 @click.option("--versions", is_flag=True, help="Remove registered versions too: no alias, no kept promotion.")
 @click.option("--keep-promotions", default=10, show_default=True, help="Promotions whose versions stay.")
@@ -75,9 +84,10 @@ def _collected(
     from lifecycle.collection.collect import collect, find_garbage
 
     with place.locked(wait_s, print_note) if yes else nullcontext():
-        plan = find_garbage(client, place, retention, versions=versions)
+        with working("looking for what nothing refers to"):
+            plan = find_garbage(client, place, retention, versions=versions)
         if yes:
-            collect(client, plan)
+            collect(client, plan, terminal_progress())
     return plan
 
 

@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 
 if TYPE_CHECKING:
     from lifecycle.core.canonical import JSON
     from lifecycle.history import Entry
 
 
-@click.command()
-@click.argument("name")
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle history digits
+        Every promotion: which version, when, by whom, and why.
+    lifecycle history digits --at 2026-11-01
+        Who was champion then.
+    """,
+)
+@click.argument("name", shell_complete=complete_model)
 @click.option("--to", "alias", default="champion", show_default=True, help="The history of which alias.")
 @click.option("--at", "when", metavar="TIME", help="Who it was then: 2026-11-01 or 2026-11-01T12:00.")
 @click.option("--repair", is_flag=True, help="Move an alias back that others have moved.")

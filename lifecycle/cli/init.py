@@ -9,11 +9,20 @@ from pathlib import Path
 import click
 
 from lifecycle.cli.output import print_note, print_text
+from lifecycle.cli.verb import Verb
 
 TEMPLATES = ("image", "tabular")
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle init digits
+        A project for images, in a new folder.
+    lifecycle init tumours --template tabular --name screening
+        One for rows of numbers, under a name of its own.
+    """,
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--template", type=click.Choice(TEMPLATES), default="image", show_default=True, help="What the data is."

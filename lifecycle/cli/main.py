@@ -24,10 +24,12 @@ from importlib import import_module
 from typing import cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from lifecycle.cli.output import print_error, print_note
 from lifecycle.core import collector, interrupt
 from lifecycle.core.errors import LifecycleError, suggest
+from lifecycle.core.progress import hush
 from lifecycle.core.reference import place_in_project
 
 VERBS = {
@@ -52,6 +54,7 @@ VERBS = {
     "serve": "Answer inference requests over HTTP with a registered version.",
     "predict": "Send rows, an array or images to a running endpoint.",
     "package": "Write a Bento and a Containerfile that serve a model.",
+    "completion": "The script that makes a shell complete all this.",
 }
 
 
@@ -79,6 +82,11 @@ class Verbs(click.Group):
             raise click.UsageError(f"no verb '{args[0]}': {suggest(args[0], VERBS)}", ctx)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs that begin so, without importing them; options where a dash was typed."""
+        found = [CompletionItem(verb, help=VERBS[verb]) for verb in VERBS if verb.startswith(incomplete)]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Verbs"):
@@ -99,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     collector.own_process()
     interrupt.listen()
+    hush(False)
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = _run(words, verbose=any(word in ("-v", "--verbose") for word in words))
     asked = interrupt.received() or (signal.SIGINT if code == 128 + signal.SIGINT else None)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.verb import Verb
+
 workspace_option = click.option(
     "--workspace",
     type=click.Path(path_type=Path, file_okay=False),
@@ -24,7 +26,7 @@ wait_option = click.option(
 )
 
 
-class Waiting(click.Command):
+class Waiting(Verb):
     """A command with `wait_option`, whose number may be left out wherever it stands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

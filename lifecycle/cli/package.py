@@ -9,9 +9,19 @@ import click
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_text
 from lifecycle.cli.served import find_model
+from lifecycle.cli.verb import Verb
+from lifecycle.core.progress import working
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle package models:/digits@champion
+        A folder to build an image from.
+    lifecycle package models:/digits/3 --into image
+        Of a version, into a folder of one's own.
+    """,
+)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--into",
@@ -30,7 +40,8 @@ def package(models: tuple[str, ...], into: Path | None, workspace: Path | None, 
 
     found = [find_model(model, workspace, follow=False) for model in models]
     tag = image_tag(found)
-    made = pack(found, into or Path(f"{tag.replace(':', '-')}-image"))
+    with working("opening the models and building a Bento"):
+        made = pack(found, into or Path(f"{tag.replace(':', '-')}-image"))
     if as_json:
         print_json({"folder": str(made), "tag": tag})
     else:

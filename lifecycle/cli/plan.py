@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.outcomes import read
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 
 if TYPE_CHECKING:
     from lifecycle.core.canonical import JSON
@@ -19,8 +21,16 @@ if TYPE_CHECKING:
 COLUMNS = ("stage", "what", "took last", "why")
 
 
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle plan pipeline.yaml
+        What a run would do, why, and how long it may take.
+    lifecycle plan pipeline.yaml prune.macs=0.1
+        What another value would change.
+    """,
+)
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option
 @json_option

@@ -10,12 +10,21 @@ import click
 
 from lifecycle.cli.options import json_option
 from lifecycle.cli.output import print_json, print_table, print_text
+from lifecycle.cli.verb import Verb
 from lifecycle.core.canonical import JSON
 
 _SHOWN = 60  # characters of an output that has no label
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle predict http://localhost:3000 digit.png
+        The label of an image.
+    lifecycle predict http://localhost:3000 rows.json --model digits --json
+        Rows, of one model of several, as JSON.
+    """,
+)
 @click.argument("url")
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", help="Which model, where the server has several.")

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import UsageError
+from lifecycle.core.progress import working
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,8 +22,18 @@ if TYPE_CHECKING:
     from lifecycle.promotion import Promotion
 
 
-@click.command()
-@click.argument("name")
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle promote digits
+        The challenger becomes champion, if its gates hold.
+    lifecycle promote digits 7 --dry-run
+        Only what the gates find of version 7.
+    lifecycle promote digits @challenger --force --reason 'hotfix for #12'
+        In spite of a gate that refuses; kept in the history.
+    """,
+)
+@click.argument("name", shell_complete=complete_model)
 @click.argument("version", default="@challenger")
 @click.option("--to", "alias", default="champion", show_default=True, help="What it is to become.")
 @click.option("--to-model", metavar="NAME", help="Copy it to this registered model, and promote it there.")
@@ -60,7 +73,8 @@ def promote(
         if dry_run:
             raise UsageError("--dry-run copies nothing: leave out --to-model and --to-registry")
         client, uri = _copied(client, uri, served, to_model, to_registry, force=force)
-    promotion = propose(client, uri, served, alias=alias)
+    with working(f"judging {name} {version}"):
+        promotion = propose(client, uri, served, alias=alias)
     if not as_json:
         show(promotion)
     entry = None
@@ -104,7 +118,8 @@ def show(promotion: Promotion) -> None:
     """Every gate, as a table."""
     rows = [["ok" if row.holds else "REFUSED", row.term, row.measured, row.limit] for row in promotion.rows]
     title = f"{promotion.candidate.name} version {promotion.candidate.number}"
-    print_table(title, ("", "gate", "measured", "allowed"), rows, text=("gate", "measured", "allowed"))
+    columns = ("", "gate", "measured", "allowed")
+    print_table(title, columns, rows, text=columns[1:], marks={"ok": "green", "REFUSED": "bold red"})
 
 
 def report(promotion: Promotion, entry: Entry | None) -> JSON:

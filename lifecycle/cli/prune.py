@@ -7,13 +7,22 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import read, run_reported, show, up_to
 from lifecycle.cli.output import print_note, print_table
 
 
-@click.command(cls=Waiting)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.command(
+    cls=Waiting,
+    examples="""
+    lifecycle prune pipeline.yaml
+        Train and prune, as the file says.
+    lifecycle prune pipeline.yaml prune.macs=0.25
+        Keep a quarter of the multiply-accumulates.
+    """,
+)
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option
 @wait_option

@@ -8,9 +8,18 @@ import click
 
 from lifecycle.cli.options import workspace_option
 from lifecycle.cli.output import print_text
+from lifecycle.cli.verb import Verb
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle report
+        Where the page of the last run is.
+    lifecycle report --open
+        The page, in the browser.
+    """,
+)
 @click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
 @workspace_option
 def report(opened: bool, workspace: Path | None) -> None:

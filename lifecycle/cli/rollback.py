@@ -6,13 +6,24 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_text
 from lifecycle.cli.promote import outcome, report, show
+from lifecycle.cli.verb import Verb
+from lifecycle.core.progress import working
 
 
-@click.command()
-@click.argument("name")
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle rollback digits --reason 'worse at night'
+        The champion before the present one.
+    lifecycle rollback digits --to 3
+        A version that was champion once.
+    """,
+)
+@click.argument("name", shell_complete=complete_model)
 @click.option("--to", "number", type=click.IntRange(min=1), help="A version that was champion once.")
 @click.option("--reason", default="", help="Why; kept in the history.")
 @workspace_option
@@ -28,7 +39,8 @@ def rollback(name: str, number: int | None, reason: str, workspace: Path | None,
 
     client, served = find_registry(workspace)
     target = rollback_target(client, name, number)
-    promotion = propose(client, f"models:/{name}/{target.number}", served, kind="rollback")
+    with working(f"verifying {name} version {target.number}"):
+        promotion = propose(client, f"models:/{name}/{target.number}", served, kind="rollback")
     if not as_json:
         show(promotion)
     entry = promote(client, promotion, reason=reason)

@@ -8,13 +8,24 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import run_reported
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 
 
-@click.command(cls=Waiting)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.command(
+    cls=Waiting,
+    examples="""
+    lifecycle run pipeline.yaml
+        All stages; those whose result is there are not run again.
+    lifecycle run pipeline.yaml train.trainer.max_epochs=3 prune.macs=0.5
+        The same with other values, this once.
+    lifecycle run pipeline.yaml --wait 600 --quiet --json
+        For scripts: waits for another run, prints JSON alone.
+    """,
+)
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option
 @wait_option

@@ -6,13 +6,22 @@ from pathlib import Path
 
 import click
 
+from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import read
 from lifecycle.cli.output import print_json, print_note, print_table
 
 
-@click.command(cls=Waiting)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.command(
+    cls=Waiting,
+    examples="""
+    lifecycle sensitivity pipeline.yaml
+        What half the channels of each layer are worth.
+    lifecycle sensitivity pipeline.yaml --change quantize --plot layers.svg
+        What INT8 costs in each layer, as a plot too.
+    """,
+)
+@click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--change", type=click.Choice(["prune", "quantize"]), default="prune", show_default=True)
 @click.option("--keep", type=float, default=0.5, show_default=True, help="Channels that a layer keeps.")

@@ -9,11 +9,22 @@ from typing import Any
 import click
 
 from lifecycle.cli.options import workspace_option
-from lifecycle.cli.output import print_note
+from lifecycle.cli.output import print_warning
 from lifecycle.cli.served import find_model
+from lifecycle.cli.verb import Verb
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle serve models:/digits@champion
+        Follows the champion, on this machine alone.
+    lifecycle serve models:/digits@champion --host 0.0.0.0 --api-keys keys.txt
+        For a network, and who has a key.
+    lifecycle serve models:/digits/3 models:/tumours@champion --workers 2
+        Two models, one of them at a fixed version.
+    """,
+)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every network."
@@ -87,7 +98,5 @@ def serve(models: tuple[str, ...], workspace: Path | None, follow: bool, **optio
     served = tuple(find_model(model, workspace, follow=follow) for model in models)
     settings = Settings(models=served, workspace=workspace, **options)
     if read_keys(settings.api_keys) is None and not ip_address(settings.host).is_loopback:
-        print_note(
-            f"warning: whoever reaches {settings.host} may ask, as there are no API keys; see --api-keys"
-        )
+        print_warning(f"whoever reaches {settings.host} may ask, as there are no API keys; see --api-keys")
     run_server(settings)

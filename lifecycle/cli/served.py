@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.cli.output import print_note
 from lifecycle.core.errors import UsageError
+from lifecycle.core.progress import working
 
 if TYPE_CHECKING:
     from lifecycle.serve.settings import ServedModel
@@ -43,6 +44,7 @@ def find_model(model: str, workspace: Path | None, *, follow: bool) -> ServedMod
     client, served = find_registry(workspace)
     version = find_version(client, model)
     print_note(f"{model} is version {version.number}, digest {version.digest[:12]}")
-    bundle, _ = fetch(client, version, served)
+    with working("fetching and verifying"):
+        bundle, _ = fetch(client, version, served)
     alias = model if follow and "@" in model else None
     return ServedModel(name=version.name, version=str(version.number), bundle=bundle.path, follow=alias)

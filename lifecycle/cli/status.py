@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
+from lifecycle.cli.verb import Verb
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,8 +21,16 @@ if TYPE_CHECKING:
 ALIASES = ("champion", "challenger", "previous")
 
 
-@click.command()
-@click.argument("name", required=False)
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle status
+        Every registered model.
+    lifecycle status digits --json
+        One of them, for programs.
+    """,
+)
+@click.argument("name", required=False, shell_complete=complete_model)
 @workspace_option
 @json_option
 def status(name: str | None, workspace: Path | None, as_json: bool) -> None:

@@ -8,9 +8,18 @@ import click
 
 from lifecycle.cli.options import workspace_option
 from lifecycle.cli.output import print_note, print_text
+from lifecycle.cli.verb import Verb
 
 
-@click.command()
+@click.command(
+    cls=Verb,
+    examples="""
+    lifecycle ui
+        MLflow's pages, on a free port of this machine.
+    lifecycle ui --port 5000 --workspace digits/.lifecycle
+        Of another workspace, on a port of one's own.
+    """,
+)
 @click.option("--port", default=0, show_default=True, help="Port to listen on; 0 for any free one.")
 @workspace_option
 def ui(port: int, workspace: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from textwrap import dedent, indent
 from typing import Any
 
 import click
@@ -19,12 +19,12 @@ class Verb(click.Command):
     """A command with examples.
 
     Args:
-        examples: What to type, and what it does, as they stand below the help.
+        examples: Lines as they are typed, each with what it does indented below.
     """
 
-    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, examples: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.examples = tuple(examples)
+        self.examples = dedent(examples).strip("\n").rstrip()
         self.params.append(
             click.Option(
                 ["-q", "--quiet"],
@@ -37,9 +37,6 @@ class Verb(click.Command):
         )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples, each as it is typed and below it what it does."""
+        """The examples, whose lines are never broken: they are copied."""
         with formatter.section("Examples"):
-            for line, purpose in self.examples:
-                # Lines are never broken: they are copied.
-                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
-                formatter.write(f"{'':>{formatter.current_indent}}    {purpose}\n")
+            formatter.write(indent(self.examples, "  ") + "\n")

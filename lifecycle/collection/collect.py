@@ -12,6 +12,7 @@ from lifecycle.collection.needed import find_needed, keep_ledgers, unneeded_vers
 from lifecycle.collection.retention import Retention
 from lifecycle.collection.revival import revive_model, revive_run
 from lifecycle.collection.tracked import endangered, families, kept_families, model_items, run_items
+from lifecycle.core.progress import NullProgress, Progress, tracked
 from lifecycle.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -58,15 +59,20 @@ def find_garbage(
     return Plan(items=tuple(items), saved=saved)
 
 
-def collect(client: MlflowClient, plan: Plan) -> None:
+def collect(client: MlflowClient, plan: Plan, progress: Progress | None = None) -> None:
     """Save what has to be saved, then remove the rest; in MLflow things are marked as deleted.
+
+    Args:
+        client: Connected to the workspace's tracking store and registry.
+        plan: What `find_garbage` found.
+        progress: Told how much of it is done.
 
     Raises:
         LifecycleError: something that is needed cannot be saved; nothing was removed.
     """
     for saved in plan.saved:
         _save(client, saved)
-    for item in plan.items:
+    for item in tracked(progress or NullProgress(), "removing", plan.items):
         _remove(client, item)
 
 

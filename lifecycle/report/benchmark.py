@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lifecycle.core.canonical import JSON
+from lifecycle.core.progress import NullProgress, Progress, timed, tracked
 from lifecycle.export.batches import random_inputs
 from lifecycle.export.benchmark import Latency, measure_latency, ratio
 from lifecycle.export.probe import Start, probe
@@ -131,7 +132,7 @@ def run_benchmark(
     options: Options,
     *,
     quality: Callable[[Candidate], tuple[str, float]] | None = None,
-    note: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
 ) -> Benchmark:
     """Measure all: each in a process of its own first, then all in turn in this one.
 
@@ -139,19 +140,22 @@ def run_benchmark(
         given: What to measure; others are compared with the first.
         options: How.
         quality: Scores a candidate, and says by what; asked once for each file.
-        note: Told what is being done.
+        progress: Told what is being done.
     """
+    progress = progress or NullProgress()
     starts = {}
-    for item in given:
-        note(f"starting {item.key}")
+    for item in tracked(progress, "starting each", given):
+        progress.note(f"starting {item.key}")
         starts[item.key] = probe(item.file, item.signature, item.format.name, item.threads, options.batch)
-    note(f"timing {len(given)} candidates in turn")
-    narrow = measure_latency(_calls(given, options.batch), calls=options.calls)
-    wide = measure_latency(_calls(given, options.wide_batch), calls=max(10, options.calls // 5), warm_up=3)
+    progress.note(f"timing {len(given)} candidates in turn")
+    with timed(progress, "timing all in turn") as told:
+        narrow = measure_latency(_calls(given, options.batch), calls=options.calls, told=told)
+        many = max(10, options.calls // 5)
+        wide = measure_latency(_calls(given, options.wide_batch), calls=many, warm_up=3, told=told)
     metric, scores = "", dict[str, float]()
-    for item in given:
+    for item in tracked(progress, "scoring each", given if quality is not None else ()):
         if quality is not None and item.name not in scores:
-            note(f"scoring {item.name}")
+            progress.note(f"scoring {item.name}")
             metric, scores[item.name] = quality(item)
     first = narrow[given[0].key]
     rows = tuple(

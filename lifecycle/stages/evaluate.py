@@ -11,6 +11,7 @@ from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.budget import AS_FAST, Budget, check_budget
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import LifecycleError, NoFingerprintError
+from lifecycle.core.progress import timed, tracked
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.core.verdict import Row, at_most, require
 from lifecycle.core.within import Within, check_limits
@@ -59,8 +60,11 @@ class Evaluate(Stage):
             dense_bundle = export_checkpoint(baseline, scratch(into) / "dense", context, ("onnx",), {})
         bundles = {"dense": dense_bundle, **self._between(context, checkpoint, scratch(into)), LAST: bundle}
         checkpoints = {**context.steps, "dense": baseline, LAST: checkpoint}
-        scores = {name: score_bundle(checkpoints[name], each, context) for name, each in bundles.items()}
-        latencies = time_bundles(bundles, self.timed_calls)
+        scores = {
+            name: score_bundle(checkpoints[name], bundles[name], context)
+            for name in tracked(context.progress, "scoring the files", list(bundles))
+        }
+        latencies = time_bundles(bundles, self.timed_calls, context.progress)
         timings = self._timings(baseline, bundles, context)
         measured = {name: {**scores[name].metrics, **latencies[name]} for name in bundles}
         after, before = measured[LAST], measured["dense"]
@@ -112,7 +116,8 @@ class Evaluate(Stage):
 
         module = open_checkpoint(baseline)
         calls = max(2, self.timed_calls // 10)
-        timings, problem = latencies(module, bundles, calls=calls, compiled=self.compile)
+        with timed(context.progress, "timing batches and threads") as told:
+            timings, problem = latencies(module, bundles, calls=calls, compiled=self.compile, told=told)
         for note in (problem, *slower(timings)):
             if note:
                 context.progress.note(f"  {note}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON, readable_json, write_whole
 from lifecycle.core.errors import RefusedError
+from lifecycle.core.progress import busy
 from lifecycle.core.signature import Signature
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.core.within import Named, Within, check_limits
@@ -90,20 +91,21 @@ def export_checkpoint(
     module = convert_quantized(reference) if is_quantized(reference) else reference
     compared: list[Comparison] = []
     try:
-        return write_bundle(
-            module,
-            signature=signature,
-            formats=formats,
-            samples=samples(signature, inputs, PROOF_SAMPLES),
-            into=into,
-            reference=reference,
-            precision=precision_of(module),
-            file_edits=file_edits(read_recipe(checkpoint).edits),
-            parent=checkpoint,
-            facts=facts,
-            settings=settings or WriteSettings(),
-            report=compared.append,
-        )
+        with busy(context.progress, f"{', '.join(formats)}"):
+            return write_bundle(
+                module,
+                signature=signature,
+                formats=formats,
+                samples=samples(signature, inputs, PROOF_SAMPLES),
+                into=into,
+                reference=reference,
+                precision=precision_of(module),
+                file_edits=file_edits(read_recipe(checkpoint).edits),
+                parent=checkpoint,
+                facts=facts,
+                settings=settings or WriteSettings(),
+                report=compared.append,
+            )
     except RefusedError as error:
         raise _explained(error, compared, scratch(into) / REFUSED, context) from error
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
+from lifecycle.core.progress import Progress, timed
 from lifecycle.core.signature import Array
 from lifecycle.core.stage import Context
 from lifecycle.export.batches import batch_axis, pick, random_inputs
@@ -201,14 +202,17 @@ def score_file(
     return {name: float(value) for name, value in trainer.callback_metrics.items()}, forward
 
 
-def time_bundles(bundles: Mapping[str, Artifact], calls: int) -> dict[str, dict[str, float]]:
+def time_bundles(
+    bundles: Mapping[str, Artifact], calls: int, progress: Progress
+) -> dict[str, dict[str, float]]:
     """Latency of each ONNX file at batch 1 with one thread, called in turn."""
     runs: dict[str, Callable[[], object]] = {}
     for name, bundle in bundles.items():
         model = open_model(bundle, "onnx", threads=1)
         inputs = random_inputs(model.signature, 1)
         runs[name] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
-    found = measure_latency(runs, calls=calls)
+    with timed(progress, "timing the files") as told:
+        found = measure_latency(runs, calls=calls, told=told)
     return {
         name: {"latency_ms": latency.median_ms, "latency_p95_ms": latency.p95_ms}
         for name, latency in found.items()

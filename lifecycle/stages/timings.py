@@ -51,7 +51,12 @@ class Timing:
 
 
 def latencies(
-    dense: nn.Module, bundles: Mapping[str, Artifact], *, calls: int, compiled: bool = False
+    dense: nn.Module,
+    bundles: Mapping[str, Artifact],
+    *,
+    calls: int,
+    compiled: bool = False,
+    told: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Timing], str]:
     """Time the dense module and the ONNX files, all forms in turn, so that they meet the same machine.
 
@@ -60,6 +65,7 @@ def latencies(
         bundles: By name, ``{"dense": …, "compressed": …}``; they share a signature.
         calls: How often each is timed.
         compiled: Time the module under ``torch.compile`` as well.
+        told: How many calls of how many are done, for each batch and number of threads anew.
 
     Returns:
         The timings, and why there are none of ``torch.compile`` where they were asked for; else empty.
@@ -80,7 +86,7 @@ def latencies(
                 model = open_model(bundle, "onnx", threads=count)
                 runs[f"{name}{_RUNTIME}"] = lambda model=model, inputs=inputs: model.run(inputs)  # type: ignore[misc]
             with torch_threads(count):
-                measured = measure_latency(runs, calls=calls, warm_up=5)
+                measured = measure_latency(runs, calls=calls, warm_up=5, told=told)
             found += [
                 Timing(
                     form=name,

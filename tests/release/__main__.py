@@ -96,10 +96,11 @@ def empty(work: Path) -> None:
 
 
 def lowest(work: Path) -> None:
-    """Every dependency at its floor; what they need themselves is as it comes."""
+    """Every dependency at its floor, with what they need as it was when this was written down."""
     exact = [f"{name}=={bound}" for name, bound in floors("examples").items()]
     tools = [f"{name}=={bound}" for name, bound in floors("dev").items() if name in TOOLS]
-    commands = environment_with(work / "lowest", *exact, *tools, "-e", str(ROOT))
+    pins = ("-c", str(ROOT / "tests/release/lowest.txt"))
+    commands = environment_with(work / "lowest", *pins, *exact, *tools, "-e", str(ROOT))
     words = [
         commands / "python",
         "-m",
@@ -114,7 +115,9 @@ def lowest(work: Path) -> None:
     ]
     began = time.monotonic()
     run(words)
-    print(f"  {len(exact)} floors; the tests of {len(TESTS)} files pass in {time.monotonic() - began:.0f} s")
+    print(
+        f"  {len(exact)} floors; the tests of {len(TESTS)} files and folders pass in {time.monotonic() - began:.0f} s"
+    )
 
 
 def sdist(work: Path) -> None:

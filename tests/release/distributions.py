@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -45,3 +46,11 @@ def packaged() -> set[str]:
         for path in (ROOT / top).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as work:
+        into = Path(sys.argv[1])
+        into.mkdir(parents=True, exist_ok=True)
+        for path in [*build(Path(work)).glob("*.whl"), *Path(work).glob("*.tar.gz")]:
+            shutil.copy(path, into)
