@@ -78,8 +78,8 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     except Exception as error:  # torch.export raises a dozen kinds, and whatever forward itself raises
         raise UncapturedError(
             f"forward of {type(module).__name__} cannot be traced: {_first_line(error)}",
-            hint="forward must not branch on values, call .item() or fix the size of the batch or of an axis that "
-            "signature() names (see torch.export)",
+            hint="forward must not branch on values, call .item() or fix the size of the batch, or of an axis "
+            "that signature() names (see torch.export)",
         ) from error
     without_in_place_(graph)
     means_as_pools_(graph)
@@ -143,7 +143,9 @@ def _free_axes(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[set[int]]:
     declared = module.signature() if isinstance(module, Module) else None
     named: list[set[int]] = []
     if declared is not None and len(declared.inputs) == len(inputs):
-        named = [{i for i, axis in enumerate(spec.shape) if isinstance(axis, str)} for spec in declared.inputs]
+        named = [
+            {i for i, axis in enumerate(spec.shape) if isinstance(axis, str)} for spec in declared.inputs
+        ]
     return [{0, *axes} for axes in named or [set() for _ in inputs]]
 
 

@@ -25,9 +25,7 @@ class TumourNet(pl.Module):
         super().__init__()
         self.lr = lr
         self.scale = nn.BatchNorm1d(FEATURES, affine=False)  # learns mean and deviation of each column
-        self.layers = nn.Sequential(
-            nn.Linear(FEATURES, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
-        )
+        self.layers = nn.Sequential(nn.Linear(FEATURES, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
         self.head = nn.Linear(width, len(LABELS))
         self.register_buffer("weight", torch.tensor([1.0, missed]))
         scores = MetricCollection({"acc": BinaryAccuracy(), "recall": BinaryRecall()})

@@ -9,7 +9,7 @@ from typing import cast, get_args
 import click
 
 from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.outcomes import read, run_reported, show, up_to
+from lifecycle.cli.outcomes import read, run_reported, show
 from lifecycle.cli.output import print_json, print_note, print_table
 from lifecycle.core.errors import UsageError, suggest
 
@@ -72,6 +72,8 @@ def compress(
             )
         print_note("Written: " + ", ".join(os.path.relpath(path) for path in paths))
         return
+    from lifecycle.verbs.pipelines import up_to
+
     last = next((name for name in ("quantize", "prune") if name in pipeline.stages), "prune")
     pipeline = up_to(pipeline, last)
     outcomes, page = run_reported(pipeline, place)

@@ -37,20 +37,11 @@ def gc(
     What a registered version, an alias or a kept promotion needs stays; where others have marked it as
     deleted in MLflow, it is restored, so that `mlflow gc` does not destroy it.
     """
-    from contextlib import nullcontext
-
-    from lifecycle.collection.collect import collect, find_garbage
     from lifecycle.collection.retention import Retention
-    from lifecycle.tracking import connect
-    from lifecycle.workspace import find_workspace
+    from lifecycle.verbs.upkeep import collected
 
     retention = Retention(promotions=keep_promotions, runs=keep_runs, days=keep_days)
-    place = find_workspace(workspace)
-    client = connect(place)
-    with place.locked() if yes else nullcontext():
-        plan = find_garbage(client, place, retention, versions=versions)
-        if yes:
-            collect(client, plan)
+    plan, client = collected(yes=yes, versions=versions, retention=retention, workspace=workspace)
     if as_json:
         print_json(
             {

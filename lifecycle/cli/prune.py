@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.outcomes import read, run_reported, show, up_to
+from lifecycle.cli.outcomes import read, run_reported, show
 from lifecycle.cli.output import print_note, print_table
 
 
@@ -23,6 +23,8 @@ def prune(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_jso
     KEY=VALUE sets an option for this run, as in: prune.macs=0.25. Exit code 3 means that no model within
     the budget was found.
     """
+    from lifecycle.verbs.pipelines import up_to
+
     pipeline, place = read(file, overrides, workspace)
     pipeline = up_to(pipeline, "prune")
     outcomes, page = run_reported(pipeline, place)

@@ -10,7 +10,7 @@ import click
 
 from lifecycle.cli.options import workspace_option
 from lifecycle.cli.output import print_note
-from lifecycle.cli.served import find_model
+from lifecycle.verbs.models import find_model
 
 
 @click.command()
@@ -84,7 +84,7 @@ def serve(models: tuple[str, ...], workspace: Path | None, follow: bool, **optio
     from lifecycle.serve.process import run_server
     from lifecycle.serve.settings import Settings
 
-    served = tuple(find_model(model, workspace, follow=follow) for model in models)
+    served = tuple(find_model(model, workspace, follow=follow, tell=print_note) for model in models)
     settings = Settings(models=served, workspace=workspace, **options)
     if read_keys(settings.api_keys) is None and not ip_address(settings.host).is_loopback:
         print_note(
