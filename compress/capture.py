@@ -78,7 +78,7 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     except Exception as error:  # torch.export raises a dozen kinds, and whatever forward itself raises
         raise UncapturedError(
             f"forward of {type(module).__name__} cannot be traced: {_first_line(error)}",
-            hint="forward must not branch on values, call .item() or fix the size of the batch, or of an axis "
+            hint="forward must not branch on values, call .item() or fix the size of the batch or of an axis "
             "that signature() names (see torch.export)",
         ) from error
     without_in_place_(graph)
