@@ -1,7 +1,7 @@
-"""Runs the examples as their READMEs say, in a copy of this folder: `make examples`, or python examples/run.py NAME…
+"""Runs the examples as their READMEs say, in a copy of this folder: all, or those that are named.
 
-Of each README every block marked `sh` is typed line by line. A block marked `sh download` is left out: it needs data
-that has to be fetched first.
+Of each README every block marked `sh` is typed line by line. A block marked `sh download` is left out: it
+needs data that has to be fetched first.
 """
 
 from __future__ import annotations

@@ -17,9 +17,8 @@ def main() -> None:
     found = [prediction["label"] == "malignant" for prediction in answer["predictions"]]
     right = sum(each == bool(label) for each, label in zip(found, labels, strict=True))
     missed = sum(bool(label) and not each for each, label in zip(found, labels, strict=True))
-    print(
-        f"{answer['model_name']} version {answer['model_version']}: {right} of {len(rows)} right, {missed} missed"
-    )
+    served = f"{answer['model_name']} version {answer['model_version']}"
+    print(f"{served}: {right} of {len(rows)} right, {missed} missed")
     if right < 0.9 * len(rows):
         sys.exit("what is served is worse than what was promoted")
 

@@ -103,7 +103,7 @@ def promote(
         workspace: Whose registry is asked; by default MLflow's environment, or the workspace here or above.
 
     Raises:
-        RefusedError: a gate refused; its rows say which. Nothing was moved.
+        RefusedError: a gate refused; its message says which. Nothing was moved.
         ConflictError: somebody else moved the champion meanwhile. Nothing was moved.
         UsageError: there is no such version, or `force` without a reason.
     """
