@@ -48,7 +48,7 @@ def test_a_result_holds_what_was_made_and_measured(result: RunResult, pipeline: 
     assert result.version == 1
     assert result.report.is_file() and result.run_id in result.report.parent.name
     assert result.tracking_uri == pipeline.workspace.default_tracking_uri and result.run_url == ""
-    with pytest.raises(UsageError, match="the run has no stage 'serve': .*train"):
+    with pytest.raises(UsageError, match=r"the run has no stage 'serve': .*train"):
         result["serve"]
     assert json.loads(json.dumps(result.to_json()))[0]["stage"] == "train"
 

@@ -53,5 +53,5 @@ def test_all_names_are_there_and_nothing_heavy_is_loaded_for_them() -> None:
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'deploy'; it offers: Pipeline, .*serve"):
+    with pytest.raises(AttributeError, match=r"has no attribute 'deploy'; it offers: Pipeline, .*serve"):
         verbs.deploy  # noqa: B018
