@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos docs tutorial setup clean dist lowest release-check image-check
+.PHONY: help demo test examples check bench chaos docs tutorial setup clean dist lowest release-check image-check
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -21,6 +21,9 @@ demo: $(RUN) ## Train, prune, quantize, export, check, register, promote and ser
 
 test: $(DEV) ## Run all tests
 	@$(BIN)/python -m pytest -q --durations=20 -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+examples: $(DEV) ## Run every example below examples/ as its README says
+	@$(BIN)/python examples/run.py
 
 check: $(DEV) ## Check format, lint, types and import contracts
 	@echo "==> format";           $(BIN)/ruff format --check .
@@ -62,7 +65,7 @@ setup: $(DEV) ## Make .venv with everything that the other targets need
 
 clean: ## Remove .venv, caches, build products and the examples' workspaces
 	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf examples/*/.lifecycle
+	rm -rf examples/*/.lifecycle examples/*/logs examples/*/lightning_logs examples/*/plugin/build
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -78,8 +78,8 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     except Exception as error:  # torch.export raises a dozen kinds, and whatever forward itself raises
         raise UncapturedError(
             f"forward of {type(module).__name__} cannot be traced: {_first_line(error)}",
-            hint="forward must not branch on values, call .item() or fix the size of the batch or of an axis that "
-            "signature() names (see torch.export)",
+            hint="forward must not branch on values, call .item() or fix the size of the batch or of an axis "
+            "that signature() names (see torch.export)",
         ) from error
     without_in_place_(graph)
     means_as_pools_(graph)

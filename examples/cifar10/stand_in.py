@@ -1,4 +1,4 @@
-"""Drawn pictures in the form of CIFAR-10, to try the example where its data is not: stripes, not photographs."""
+"""Stripes in the form of CIFAR-10, to try the example where the photographs are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A module and a data module as one writes them for PyTorch Lightning 2.6; one line is another: the import."""
+"""A module and a data module as one writes them for PyTorch Lightning 2.6; but for the line of the import."""
 
 import torch
 import torch.nn.functional as F

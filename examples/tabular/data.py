@@ -1,4 +1,4 @@
-"""569 tumours that scikit-learn ships (Wisconsin diagnostic breast cancer): what was measured, and what they were."""
+"""569 tumours that scikit-learn ships (Wisconsin diagnostic breast cancer): measured, and what they were."""
 
 import hashlib
 

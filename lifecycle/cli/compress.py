@@ -10,7 +10,7 @@ import click
 
 from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
-from lifecycle.cli.outcomes import read, run_reported, show, up_to
+from lifecycle.cli.outcomes import read, run_reported, show
 from lifecycle.cli.output import print_json, print_note, print_table
 from lifecycle.core.errors import UsageError, suggest
 
@@ -83,6 +83,8 @@ def compress(
             )
         print_note("Written: " + ", ".join(os.path.relpath(path) for path in paths))
         return
+    from lifecycle.verbs.pipelines import up_to
+
     last = next((name for name in ("quantize", "prune") if name in pipeline.stages), "prune")
     pipeline = up_to(pipeline, last)
     outcomes, page = run_reported(pipeline, place, wait_s=wait)

@@ -53,13 +53,18 @@ def gc(
     deleted in MLflow, it is restored, so that `mlflow gc` does not destroy it.
     """
     from lifecycle.collection.retention import Retention
-    from lifecycle.tracking import connect
-    from lifecycle.workspace import find_workspace
+    from lifecycle.verbs.upkeep import collected
 
     retention = Retention(promotions=keep_promotions, runs=keep_runs, days=keep_days)
-    place = find_workspace(workspace)
-    client = connect(place)
-    plan = _collected(client, place, retention, versions=versions, yes=yes, wait_s=wait)
+    plan, client = collected(
+        yes=yes,
+        versions=versions,
+        retention=retention,
+        workspace=workspace,
+        wait_s=wait,
+        note=print_note,
+        progress=terminal_progress(),
+    )
     if as_json:
         print_json(
             {

@@ -9,7 +9,7 @@ import click
 
 from lifecycle.cli.completed import PipelineFile
 from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
-from lifecycle.cli.outcomes import read, run_reported, show, up_to
+from lifecycle.cli.outcomes import read, run_reported, show
 from lifecycle.cli.output import print_note, print_table
 
 
@@ -33,6 +33,8 @@ def prune(file: Path, overrides: tuple[str, ...], workspace: Path | None, wait: 
     KEY=VALUE sets an option for this run, as in: prune.macs=0.25. Exit code 3 means that no model within
     the budget was found.
     """
+    from lifecycle.verbs.pipelines import up_to
+
     pipeline, place = read(file, overrides, workspace)
     pipeline = up_to(pipeline, "prune")
     outcomes, page = run_reported(pipeline, place, wait_s=wait)

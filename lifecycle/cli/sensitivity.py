@@ -48,19 +48,11 @@ def sensitivity(
     pipeline, place = read(file, overrides, workspace)
     from lifecycle.core.canonical import write_whole
     from lifecycle.report.plot import bars_svg
-    from lifecycle.sensitivity import layer_effects
+    from lifecycle.verbs.pipelines import sensitivity_of, sensitivity_title
 
     metric = pipeline.budget.metric or ""
-    what = f"pruned to {keep:g}" if change == "prune" else "rounded to INT8"
-    title = f"{metric} lost when one layer is {what}"
-    effects = layer_effects(
-        pipeline,
-        place,
-        change=change,  # type: ignore[arg-type]
-        keep=keep,
-        title=title,
-        wait_s=wait,
-    )
+    title = sensitivity_title(pipeline, change=change, keep=keep)
+    effects = sensitivity_of(pipeline, place, change=change, keep=keep, wait_s=wait)  # type: ignore[arg-type]
     if plot is not None:
         write_whole(plot, bars_svg(title, [(each.layer, each.drop) for each in effects]).encode())
         print_note(f"The plot is in {plot}.")

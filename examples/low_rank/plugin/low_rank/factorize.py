@@ -1,7 +1,7 @@
 """The factorization itself: functions of modules and matrices, which know nothing of pipelines.
 
-Method: truncated singular value decomposition, the best approximation of a given rank (Eckart and Young 1936);
-for networks Denton et al., "Exploiting Linear Structure Within Convolutional Networks", 2014.
+Method: truncated singular value decomposition, the best approximation of a given rank (Eckart and Young
+1936); for networks Denton et al., "Exploiting Linear Structure Within Convolutional Networks", 2014.
 """
 
 from __future__ import annotations

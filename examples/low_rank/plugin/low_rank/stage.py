@@ -44,12 +44,11 @@ class LowRank(Stage):
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Factorize, fine-tune, keep the best epoch, and hold it against the budget."""
-        from low_rank.factorize import factorize_  # torch is imported where it is used: `plan` stays fast
-
         from lifecycle.compress.cost import count_cost
         from lifecycle.stages.fitting import fit, measure, require_budget
         from lifecycle.train.artifact import open_checkpoint, read_recipe, write_checkpoint
         from lifecycle.train.describe import example_inputs
+        from low_rank.factorize import factorize_  # torch is imported where it is used: `plan` stays fast
 
         parent = given["checkpoint"]
         module = open_checkpoint(parent, training=True)
