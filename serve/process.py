@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import NoReturn
 
 from lifecycle.core.ports import free_port
-from lifecycle.serve.keys import read_keys
+from lifecycle.serve.access.keys import read_keys
+from lifecycle.serve.observability.tracing import find_exporter
 from lifecycle.serve.settings import Settings
-from lifecycle.serve.tracing import find_exporter
 
 
 def run_server(settings: Settings) -> NoReturn:
@@ -35,5 +35,5 @@ def run_server(settings: Settings) -> NoReturn:
     )
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, "-P", "-m", "lifecycle.serve.supervisor"]
+    command = [sys.executable, "-P", "-m", "lifecycle.serve.processes.supervisor"]
     os.execve(sys.executable, command, os.environ | settings.to_environment())
