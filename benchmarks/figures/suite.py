@@ -74,7 +74,7 @@ SUITE = (
 
 
 def packages_of(name: str) -> tuple[str, ...]:
-    """The packages whose versions matter to a benchmark, Python's first; only that for a name of no benchmark."""
+    """The packages whose versions matter to a benchmark, Python's first."""
     return ("python", *(package for one in SUITE if one.name == name for package in one.packages))
 
 
