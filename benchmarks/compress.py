@@ -18,7 +18,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,102 +26,19 @@ import torch
 from figures.figure import Bar, Figure
 from figures.handover import hand_over, parser_of, print_bars
 from figures.spread import ends, interval
+from networks import CASES, Case, forms, images
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from lifecycle.compress.calibration import calibrate_, freeze_batch_norm_, freeze_observers_
-from lifecycle.compress.channels import prune_channels_
-from lifecycle.compress.cost import count_cost
 from lifecycle.compress.modes import copied
 from lifecycle.compress.processor import VNNI, this_processor
-from lifecycle.compress.quantizer import convert_quantized, prepare_quantization_
-from lifecycle.core.signature import Signature, TensorSpec
-from lifecycle.export.network import Network, evaluating
 from lifecycle.export.operators import runtime_operators
 from lifecycle.export.session import open_session
-from lifecycle.export.to_onnx import write_onnx
-from tests.compress import zoo
 
 Run = Callable[[], object]
 BATCHES = (1, 16)
 SECONDS = 6.0  # of timing for each network and batch
 BARRED = "ResNet-18"  # the one that the aims are set for
 EAGER, DENSE_ONNX = "PyTorch eager", "the dense FP32 file in ONNX Runtime"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A network and how it is cut."""
-
-    name: str
-    make: Callable[[], nn.Module]
-    macs: float = 0.25
-    ignore: tuple[str, ...] = ()
-
-
-CASES = (
-    Case(name="ResNet-18", make=zoo.resnet18),
-    Case(name="ResNet-56", make=zoo.resnet56),
-    Case(name="MobileNet-like", make=zoo.MobileNet),
-    # Attention stays whole: only the hidden layers of the MLPs are cut.
-    Case(name="ViT", make=zoo.ViT, macs=0.6, ignore=("embed", "blocks.*.attention.*", "blocks.*.mlp.2")),
-)
-
-
-def images(count: int, seed: int = 0) -> Tensor:
-    """Random images, ``[count, 3, 32, 32]``."""
-    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
-
-
-def settled(make: Callable[[], nn.Module]) -> nn.Module:
-    """A network whose running statistics fit its weights."""
-    torch.manual_seed(0)
-    module = make().train()
-    with torch.no_grad():
-        for seed in range(8):
-            module(images(32, seed))
-    return module.eval()
-
-
-def write(module: nn.Module, path: Path) -> Path:
-    """The module as the export stage writes it."""
-    spec = TensorSpec(name="x", dtype="float32", shape=("batch", 3, 32, 32))
-    scores = TensorSpec(name="y", dtype="float32", shape=("batch", 10))
-    network = Network(module, Signature(inputs=(spec,), outputs=(scores,)), {"x": images(2).numpy()})
-    with evaluating(network):
-        write_onnx(network, path)
-    return path
-
-
-def integers(module: nn.Module, method: str) -> nn.Module:
-    """The integer network; qat goes through one step of training, which moves nothing by much."""
-    module = copied(module)
-    prepare_quantization_(module, (images(2),), method="qat" if method == "qat" else "static")
-    calibrate_(module, ((images(16, seed),) for seed in range(4)))
-    if method == "qat":
-        optimizer = torch.optim.SGD(module.parameters(), lr=1e-4)
-        module.train()(images(16)).square().mean().backward()
-        optimizer.step()
-        freeze_observers_(module)
-        freeze_batch_norm_(module)
-    return convert_quantized(module.eval())
-
-
-def forms(case: Case, folder: Path) -> tuple[dict[str, nn.Module], dict[str, Path], dict[str, float]]:
-    """The modules and files to compare, and what is left of the network's cost."""
-    dense = settled(case.make)
-    pruned = copied(dense)
-    edit = prune_channels_(pruned, (images(2),), macs=case.macs, ignore=case.ignore)
-    files = {
-        "dense, ONNX Runtime": write(dense, folder / "dense.onnx"),
-        "INT8": write(integers(dense, "static"), folder / "int8.onnx"),
-        "pruned": write(pruned, folder / "pruned.onnx"),
-        "pruned, INT8": write(integers(pruned, "static"), folder / "both.onnx"),
-        "pruned, INT8 by QAT": write(integers(pruned, "qat"), folder / "qat.onnx"),
-    }
-    left = {"macs": edit.macs, "params": edit.params, "dense_macs": count_cost(dense, (images(2),)).macs}
-    return {"dense, eager": dense, "pruned, eager": pruned}, files, left
 
 
 def runs(
@@ -240,55 +156,52 @@ def _slower(row: Mapping[str, Any], batch: int, name: str) -> str:
 
 def figures_of(row: Mapping[str, Any]) -> list[Figure]:
     """The figures of one network; the bars are for ResNet-18 at batch 1."""
-    held = {
-        "than_eager": Bar(sign=">=", limit=15),
-        "than_dense_onnx": Bar(sign=">=", limit=8),
-        "file": Bar(sign=">=", limit=14),
-        "static over QAT": Bar(sign=">=", limit=1),
-    }
     name = f"{row['network']}, {100 * row['macs']:.0f} % of the MACs"
     sizes = row["bytes"]
     smaller = sizes["dense, ONNX Runtime"] / sizes["pruned, INT8"]
-    bar = held["file"] if row["network"] == BARRED else None
-    found = [
-        Figure(
-            table="pruned and INT8, times smaller",
-            row=name,
-            over=DENSE_ONNX,
-            unit="×",
-            value=smaller,
-            bar=bar,
-        )
-    ]
+    bar = Bar(sign=">=", limit=14) if row["network"] == BARRED else None
+    table = "pruned and INT8, times smaller"
+    found = [Figure(table=table, row=name, over=DENSE_ONNX, unit="×", value=smaller, bar=bar)]
     for batch in BATCHES:
-        at, times = f"{name}, batch {batch}", row[f"batch {batch}"]
-        both = times["pruned, INT8"]
-        compared = (
-            ("pruned and INT8, times faster than eager", "than_eager", EAGER, both["than_eager"]),
-            (
-                "pruned and INT8, times faster than dense",
-                "than_dense_onnx",
-                DENSE_ONNX,
-                both["than_dense_onnx"],
-            ),
-            (
-                "static quantization's time, times that of QAT's file",
-                "static over QAT",
-                "QAT",
-                times["static over QAT"],
-            ),
-        )
-        for table, key, over, value in compared:
-            bar = held[key] if row["network"] == BARRED and batch == 1 else None
-            found.append(Figure(table=table, row=at, over=over, unit="×", bar=bar, **value))
-        for form, form_times in times.items():
-            if "median_ms" in form_times:
-                low, high = form_times["interval_ms"]
-                value = form_times["median_ms"]
-                found.append(
-                    Figure(table="latency", row=at, of=form, unit="ms", value=value, low=low, high=high)
-                )
+        at, held = f"{name}, batch {batch}", row["network"] == BARRED and batch == 1
+        found += [*_faster(row[f"batch {batch}"], at, held), *_latencies(row[f"batch {batch}"], at)]
     return found
+
+
+def _faster(times: Mapping[str, Any], at: str, held: bool) -> list[Figure]:
+    both = times["pruned, INT8"]
+    compared = (
+        ("pruned and INT8, times faster than eager", EAGER, both["than_eager"], 15),
+        ("pruned and INT8, times faster than dense", DENSE_ONNX, both["than_dense_onnx"], 8),
+        ("static quantization's time, times that of QAT's file", "QAT", times["static over QAT"], 1),
+    )
+    return [
+        Figure(
+            table=table,
+            row=at,
+            over=over,
+            unit="×",
+            bar=Bar(sign=">=", limit=least) if held else None,
+            **value,
+        )
+        for table, over, value, least in compared
+    ]
+
+
+def _latencies(times: Mapping[str, Any], at: str) -> list[Figure]:
+    return [
+        Figure(
+            table="latency",
+            row=at,
+            of=form,
+            unit="ms",
+            value=found["median_ms"],
+            low=found["interval_ms"][0],
+            high=found["interval_ms"][1],
+        )
+        for form, found in times.items()
+        if "median_ms" in found
+    ]
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import NoReturn
 
 from lifecycle.core.ports import free_port
-from lifecycle.serve.keys import read_keys
+from lifecycle.serve.access.keys import read_keys
+from lifecycle.serve.observability.tracing import find_exporter
 from lifecycle.serve.settings import Settings
-from lifecycle.serve.tracing import find_exporter
 
-_COMMAND = [sys.executable, "-P", "-m", "lifecycle.serve.supervisor"]
+_COMMAND = [sys.executable, "-P", "-m", "lifecycle.serve.processes.supervisor"]
 
 
 def run_server(settings: Settings) -> NoReturn:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from .figure import OURS, Figure
 from .results import Result, Results
+from .suite import packages_of
 from .summary import SUMMARY
 from .words import aim, cell
 
@@ -54,7 +55,8 @@ def tables(name: str, result: Result) -> str:
 
 def provenance(name: str, result: Result) -> str:
     """The command, the machine, the versions and the date."""
-    packages = ", ".join(f"{package} {version}" for package, version in result.versions.items())
+    shown = [package for package in packages_of(name) if package in result.versions]
+    packages = ", ".join(f"{package} {result.versions[package]}" for package in shown)
     how = f"`make bench ONLY={name}`: `{result.command}`, {_when(result)}"
     note = f" {result.note}" if result.note else ""
     return f"{how}; {result.machine}; {packages}.{note}\n"

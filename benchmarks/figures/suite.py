@@ -14,6 +14,7 @@ class Benchmark:
         script: What Python is given.
         options: For figures that count.
         quick: In their place, to see that it works.
+        packages: Whose versions pages show beside Python's; all are kept with the results.
         needs: A GPU, say, without which it measures nothing and the earlier result stays.
     """
 
@@ -21,6 +22,7 @@ class Benchmark:
     script: tuple[str, ...]
     options: tuple[str, ...] = ()
     quick: tuple[str, ...] = ("--quick",)
+    packages: tuple[str, ...] = ("torch",)
     needs: str = ""
 
     def command(self, quick: bool = False) -> tuple[str, ...]:
@@ -30,20 +32,37 @@ class Benchmark:
 
 # The ones that two busy cores disturb least come last.
 SUITE = (
-    Benchmark(name="trainer", script=("benchmarks/trainer.py",)),
-    Benchmark(name="pipeline", script=("benchmarks/pipeline.py",), quick=("--pairs", "0", "--starts", "1")),
-    Benchmark(name="serve", script=("benchmarks/serve.py",)),
+    Benchmark(name="trainer", packages=("torch", "lightning"), script=("benchmarks/trainer.py",)),
+    Benchmark(
+        name="pipeline",
+        packages=("torch", "mlflow"),
+        script=("benchmarks/pipeline.py",),
+        quick=("--pairs", "0", "--starts", "1"),
+    ),
+    Benchmark(
+        name="serve",
+        packages=("onnxruntime", "bentoml", "fastapi", "starlette", "uvicorn"),
+        script=("benchmarks/serve.py",),
+    ),
     Benchmark(
         name="scale",
         script=("benchmarks/scale.py",),
         options=("--part", "cpu"),
         quick=("--part", "cpu", "--repeats", "2"),
     ),
-    Benchmark(name="export", script=("benchmarks/export.py",)),
-    Benchmark(name="compress", script=("benchmarks/compress.py",)),
-    Benchmark(name="overload", script=("benchmarks/overload.py",)),
-    Benchmark(name="accuracy", script=("benchmarks/accuracy.py",)),
-    Benchmark(name="gpu", script=("benchmarks/gpu.py",), needs="a CUDA device"),
+    Benchmark(name="export", packages=("torch", "onnxruntime"), script=("benchmarks/export.py",)),
+    Benchmark(
+        name="compress", packages=("torch", "torchao", "onnxruntime"), script=("benchmarks/compress.py",)
+    ),
+    Benchmark(
+        name="overload", packages=("onnxruntime", "starlette", "uvicorn"), script=("benchmarks/overload.py",)
+    ),
+    Benchmark(
+        name="accuracy", packages=("torch", "torchao", "onnxruntime"), script=("benchmarks/accuracy.py",)
+    ),
+    Benchmark(
+        name="gpu", packages=("torch", "lightning"), script=("benchmarks/gpu.py",), needs="a CUDA device"
+    ),
     Benchmark(
         name="scale-gpu",
         script=("benchmarks/scale.py",),
@@ -52,6 +71,11 @@ SUITE = (
         needs="a CUDA device",
     ),
 )
+
+
+def packages_of(name: str) -> tuple[str, ...]:
+    """The packages whose versions matter to a benchmark, Python's first."""
+    return ("python", *(package for one in SUITE if one.name == name for package in one.packages))
 
 
 def chosen(only: str) -> tuple[Benchmark, ...]:

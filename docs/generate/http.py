@@ -9,9 +9,9 @@ from typing import Any, cast
 from docs.generate.markdown import inline, table
 from lifecycle.core.signature import Signature, TensorSpec
 from lifecycle.serve import errors
+from lifecycle.serve.description.openapi import document
 from lifecycle.serve.endpoint import Endpoint
-from lifecycle.serve.metrics import FAMILIES
-from lifecycle.serve.openapi import document
+from lifecycle.serve.observability.metrics import FAMILIES
 
 TITLE = "HTTP"
 HEAD = """[The guide](../serving.md) says how the endpoint is asked; a running server describes its own models at `/docs`, and

@@ -36,7 +36,7 @@ def package(models: tuple[str, ...], into: Path | None, workspace: Path | None, 
     MODEL is models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a bundle. The image stays with the
     version that the alias means now; it holds no torch, and asks no registry.
     """
-    from lifecycle.serve.packing import image_tag, pack
+    from lifecycle.serve.packaging.packing import image_tag, pack
 
     found = [find_model(model, workspace, follow=False, tell=print_note) for model in models]
     tag = image_tag(found)

@@ -91,7 +91,7 @@ def serve(models: tuple[str, ...], workspace: Path | None, follow: bool, **optio
 
     SIGTERM and Ctrl-C finish the requests at work and stop.
     """
-    from lifecycle.serve.keys import read_keys
+    from lifecycle.serve.access.keys import read_keys
     from lifecycle.serve.process import run_server
     from lifecycle.serve.settings import Settings
 

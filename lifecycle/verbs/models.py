@@ -79,7 +79,7 @@ def package(
         UsageError: there is no such model, or something is in the way.
         LifecycleError: a model cannot be served.
     """
-    from lifecycle.serve.packing import image_tag, pack
+    from lifecycle.serve.packaging.packing import image_tag, pack
 
     found = [find_model(model, given_workspace(workspace), follow=False) for model in models]
     tag = image_tag(found)

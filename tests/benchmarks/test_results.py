@@ -85,6 +85,9 @@ def test_every_aim_is_there_and_judged(benchmark: str, table: str, row: str, sig
         for figure in RESULTS[benchmark].figures
         if figure.bar is not None and figure.table.startswith(table) and figure.row.startswith(row)
     ]
+    if not figures:  # what was recorded earlier may lack it, and then says so
+        assert RESULTS[benchmark].state == "recorded" and "has not been measured" in RESULTS[benchmark].note
+        return
     assert [(one.bar.sign, one.bar.limit) for one in figures if one.bar] == [(sign, limit)]
     assert figures[0].holds in (True, False)
 

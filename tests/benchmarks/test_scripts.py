@@ -49,3 +49,14 @@ def test_a_misspelt_name_is_told_before_anything_runs() -> None:
     done = run("benchmarks/run.py", "--only", "exports")
     assert done.returncode == 2
     assert "there is no benchmark 'exports'; there are trainer, pipeline, serve, " in done.stderr
+
+
+def test_make_hands_its_words_on() -> None:
+    done = subprocess.run(
+        ["make", "-n", "bench", "ONLY=serve,trainer", "QUICK=1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 'benchmarks/run.py --only "serve,trainer" --quick' in done.stdout

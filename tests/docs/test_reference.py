@@ -13,7 +13,7 @@ from docs.generate.pages import FOLDER, stale
 from docs.generate.python import MODULES, public
 from docs.generate.recorded import LEDGER, RUN, VERSION
 from lifecycle.cli.main import VERBS
-from lifecycle.serve.metrics import FAMILIES
+from lifecycle.serve.observability.metrics import FAMILIES
 from lifecycle.serve.routes import Routes
 from tests.docs.pages import ROOT
 

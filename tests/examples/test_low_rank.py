@@ -65,7 +65,7 @@ def test_a_layer_is_the_product_of_its_factors() -> None:
 
 
 def test_its_options_are_checked() -> None:
-    with pytest.raises(UsageError, match="energy is 1.5; expected a share above 0 and at most 1"):
+    with pytest.raises(UsageError, match=r"energy is 1\.5; expected a share above 0 and at most 1"):
         load_stage("low_rank")(energy=1.5)  # type: ignore[call-arg]
 
 
