@@ -149,9 +149,10 @@ class Fitting:
         trainer, module, progress = self._trainer, self._module, self._progress
         strategy, automatic = trainer.strategy, module.automatic_optimization
         hooks = self._hooks
-        step = hooks.phase("forward", bound_step(module, "training_step", progress.precision))
+        step = bound_step(module, "training_step", progress.precision)
         if trainer.compilation is not None:
             step = trainer.compilation.watched(module, step)
+        step = hooks.phase("forward", step)
         step = strategy.training_step(module, step, automatic=automatic)
         if strategy.world_size > 1:  # what processes exchange before a step, its buffers say, is apart
             step = hooks.phase("sync", step)

@@ -36,8 +36,7 @@ def test_yaml_is_allowed(block: Block) -> None:
 
 
 def test_what_is_not_allowed_is_noticed() -> None:
-    assert faults("prune: {mac: 0.5}") == [
-        "$.prune: Additional properties are not allowed ('mac' was unexpected)"
-    ]
+    unexpected = "$.prune: Additional properties are not allowed ('mac' was unexpected)"
+    assert unexpected in faults("prune: {mac: 0.5}")
     assert faults("train: {trainer: {max_epochs: many}}") != []
     assert faults("prune: {macs: 0.5}") == []
