@@ -37,7 +37,7 @@ from trainer import interval, quiet
 import lifecycle as pl
 from lifecycle.loggers import CSVLogger
 
-STEPS, BATCH, TURN, LOOK = 100, 64, 10, 50
+STEPS, BATCH, TURN, LOOK = 200, 64, 10, 50
 
 
 def layers() -> nn.Module:

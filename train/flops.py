@@ -100,9 +100,9 @@ class StepFlops:
             samples: In the batch.
         """
         if told is not None:
-            self.per_sample, self._wanted = told / samples, False
+            self.per_sample, self._wanted = told / max(samples, 1), False
         elif self._wanted:
-            self.per_sample, self._wanted = self._counted / samples, False
+            self.per_sample, self._wanted = self._counted / max(samples, 1), False
 
 
 def available_flops(device: torch.device, precision: str) -> float | None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         The challenger becomes champion, if its gates hold.
     lifecycle promote digits 7 --dry-run
         Only what the gates find of version 7.
-    lifecycle promote digits @challenger --force --reason 'hotfix for #12'
+    lifecycle promote digits @challenger --force --reason 'hotfix of 12 May'
         In spite of a gate that refuses; kept in the history.
     """,
 )
