@@ -14,10 +14,29 @@ TITLE = "Command line"
 HEAD = """`lifecycle VERB --help` says the same. Data goes to standard output, progress and messages to standard error.
 """
 
+ENVIRONMENT = {
+    "LIFECYCLE_WORKSPACE": "where results are kept, as `--workspace`",
+    "LIFECYCLE_TRAIN__TRAINER__MAX_EPOCHS": "a value of the pipeline file: any key, in capitals, two underscores between its parts",
+    "LIFECYCLE_API_KEYS": "keys that `lifecycle serve` accepts, commas between them, as `--api-keys`",
+    "LIFECYCLE_API_KEY": "the key that `lifecycle predict` sends",
+    "MLFLOW_TRACKING_URI": "the tracking server; without it, `mlflow.db` of the workspace",
+    "MLFLOW_REGISTRY_URI": "the registry, where it is another one",
+    "MLFLOW_TRACKING_USERNAME": "who asks, with `MLFLOW_TRACKING_PASSWORD`",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "seconds that a request to MLflow may take, with `MLFLOW_HTTP_REQUEST_MAX_RETRIES`",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "where `lifecycle serve --tracing` sends spans, with OpenTelemetry's other variables",
+}
+# Between processes of one server, or of one job: not for people.
+INTERNAL = {
+    "LIFECYCLE_SERVE",
+    "LIFECYCLE_SERVE_HOME",
+    "LIFECYCLE_SERVE_SUPERVISOR",
+    "LIFECYCLE_JOB_STARTED",
+}
+
 
 def page() -> str:
     """Every verb with its options, and the exit codes."""
-    parts = [HEAD, "## Exit codes\n\n" + _exit_codes(), "## Verbs\n\n" + _verbs()]
+    parts = [HEAD, "## Exit codes\n\n" + _exit_codes(), _environment(), "## Verbs\n\n" + _verbs()]
     context = click.Context(main.cli, info_name="lifecycle")
     for name in main.VERBS:
         command = main.cli.get_command(context, name)
@@ -28,6 +47,12 @@ def page() -> str:
 
 def _exit_codes() -> str:
     return table(("code", "meaning"), re.findall(r"^(\d+)\s{2,}(\S.*)$", main.__doc__ or "", re.MULTILINE))
+
+
+def _environment() -> str:
+    return "## Environment\n\n" + table(
+        ("variable", ""), [(f"`{name}`", text) for name, text in ENVIRONMENT.items()]
+    )
 
 
 def _verbs() -> str:

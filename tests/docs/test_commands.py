@@ -32,11 +32,20 @@ def commands(page: Path) -> Iterator[tuple[str, str]]:
 
 
 def typed(line: str) -> Iterator[str]:
-    line = re.sub(r"\s#.*$", "", line.strip().removeprefix("$ ").rstrip("\\&"))
-    for part in re.split(r"&&|\|\||[;|>]|2>", line):
-        found = re.match(r"^(?:[A-Z_]+=\S*\s+)*(?:\S*/)?lifecycle\s+(\S.*)$", part.strip())
-        if found and re.match(r"(-|[a-z]+\b(?!:))", found[1]):
-            yield found[1]
+    """What stands behind ``lifecycle`` in a line of a shell, which may have several commands."""
+    lexer = shlex.shlex(re.sub(r"\s#.*$", "", line.strip()), posix=True, punctuation_chars=";<>|&$")
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:  # prose with an apostrophe
+        return
+    while words:
+        end = next((place for place, word in enumerate(words) if set(word) <= set(";<>|&")), len(words))
+        part, words = words[:end], words[end + 1 :]
+        while part and (part[0] == "$" or re.match(r"[A-Z_]+=", part[0])):
+            part = part[1:]
+        if part[1:] and re.fullmatch(r"(?:\S*/)?lifecycle", part[0]) and re.match(r"-|[a-z]+$", part[1]):
+            yield shlex.join(word for word in part[1:] if word != "\\")
 
 
 def wrong_with(words: str) -> str | None:
@@ -122,8 +131,15 @@ def test_make_targets_exist(page: Path) -> None:
         ("walk pipeline.yaml", "no verb 'walk'"),
         ("init pets --template tables", "'image', 'tabular'"),
         ("config shew", "no command 'shew'"),
+        ("promote digits --reason 'smaller; as good'", None),
     ],
 )
 def test_what_does_not_exist_is_noticed(words: str, said: str | None) -> None:
     found = wrong_with(words)
     assert (found is None) if said is None else (found is not None and said.lower() in found.lower())
+
+
+def test_commands_are_found_among_others() -> None:
+    line = "$ A=1 .venv/bin/lifecycle plan x.yaml && lifecycle promote x --reason 'a; b' | lifecycle status > y  # z"
+    assert list(typed(line)) == ["plan x.yaml", "promote x --reason 'a; b'", "status"]
+    assert list(typed("lifecycle's own code changed")) == []

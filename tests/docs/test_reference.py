@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate.commands import ENVIRONMENT, INTERNAL
 from docs.generate.commands import page as commands_page
 from docs.generate.pages import FOLDER, stale
 from docs.generate.python import MODULES, public
@@ -47,6 +48,17 @@ def test_every_tag_that_is_written_is_described() -> None:
     written = {name for name in written if not module(name)}
     assert written <= RUN.keys() | VERSION.keys() | LEDGER.keys()
     assert {"lifecycle.key", "lifecycle.run", "lifecycle.entry"} <= written
+
+
+def test_every_variable_of_the_environment_is_described() -> None:
+    read = {
+        name
+        for folder in ("lifecycle", "train", "compress", "export", "serve")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r'"(LIFECYCLE_[A-Z_]*[A-Z])"', path.read_text())
+    }
+    assert "LIFECYCLE_WORKSPACE" in read
+    assert read - ENVIRONMENT.keys() == INTERNAL
 
 
 def module(name: str) -> bool:
