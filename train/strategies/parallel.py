@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 StartMethod = Literal["script", "spawn", "fork"]
+log = logging.getLogger(__name__)
 distributed: Any = dist  # whose stores have no types
 _fits = count(1)  # of this process, as many as of all others: the store outlives each
+CONNECTS_IN_S = 10  # to a store that is there already
 OPERATIONS = {
     "mean": dist.ReduceOp.SUM,
     "sum": dist.ReduceOp.SUM,
@@ -174,7 +177,12 @@ class ParallelStrategy(Strategy):
         fit = next(_fits)
         if self.world.size == 1 or not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
             return None
-        store = distributed.PrefixStore(f"lifecycle/signals/{attempt()}/{fit}", _client())
+        try:
+            client = _client()
+        except RuntimeError as error:  # the processes met elsewhere
+            log.info("a signal ends each process for itself: %s", str(error).partition("\n")[0])
+            return None
+        store = distributed.PrefixStore(f"lifecycle/signals/{attempt()}/{fit}", client)
         timeout = self._timeout or timedelta(minutes=30)
         return Agreement(store, self.world.rank, self.world.size, received, timeout)
 
@@ -260,7 +268,9 @@ def _store_of_attempt(size: int) -> Any:
 def _client() -> Any:
     """A connection of its own to the store at which the processes met."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return distributed.TCPStore(address, port, is_master=False, wait_for_workers=False)
+    return distributed.TCPStore(
+        address, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=CONNECTS_IN_S)
+    )
 
 
 def _leave() -> None:

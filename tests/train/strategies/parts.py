@@ -9,10 +9,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytest
 from torch import nn
 
 import lifecycle as pl
-from lifecycle.callbacks import ModelCheckpoint
+from lifecycle.callbacks import ModelCheckpoint, OnExceptionCheckpoint
 from lifecycle.strategies import FSDPStrategy
 from lifecycle.train.callbacks.newest_checkpoint import newest_checkpoint
 from lifecycle.train.checkpoint import load_ckpt
@@ -131,6 +132,20 @@ def one_saves(folder: Path) -> Any:
         "end": numbers(*fitted(folder, ckpt_path=folder / "one.ckpt", dropout=0.0)),
         "step": load_ckpt(folder / "one.ckpt")["global_step"],
     }
+
+
+def broken(folder: Path) -> Any:
+    """Something is raised in both; what they have together can be saved no more."""
+
+    class Breaks(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, *_: object) -> None:
+            if trainer.global_step:
+                raise ArithmeticError("this batch is cursed")
+
+    keep = ModelCheckpoint(folder, save_on_exception=True)
+    with pytest.raises(ArithmeticError) as caught:
+        fitted(folder, callbacks=[Breaks(), keep, OnExceptionCheckpoint(folder)])
+    return [caught.value.__notes__, os.listdir(folder)]
 
 
 def full_disk(folder: Path) -> Any:

@@ -11,6 +11,7 @@ import torch
 import torchmetrics
 
 from lifecycle.core.errors import ArtifactError, UsageError
+from lifecycle.strategies import FSDPStrategy
 from lifecycle.train.callbacks.newest_checkpoint import newest_checkpoint
 from lifecycle.train.checkpoint import load_ckpt
 from lifecycle.train.consolidate import main
@@ -40,7 +41,8 @@ def two(folder: Path, one: Outcomes) -> Outcomes:
         torchmetrics.__version__
     )  # imported where no rank is set yet, so that each process hears its warnings
     return run_ranks(
-        [parts.undisturbed, parts.saved, parts.resumed, parts.other_ways, parts.full_disk], folder
+        [parts.undisturbed, parts.saved, parts.resumed, parts.other_ways, parts.broken, parts.full_disk],
+        folder,
     )
 
 
@@ -181,6 +183,24 @@ def test_a_half_one_is_never_taken_for_a_whole_one(middle: Path, tmp_path: Path)
     assert newest_checkpoint([tmp_path]) is None
     with pytest.raises(UsageError, match=r"is no checkpoint: it has no shards\.json"):
         load_ckpt(copy)
+
+
+def test_when_something_is_raised_nothing_is_asked_of_the_others(folder: Path, two: Outcomes) -> None:
+    for notes, names in two["broken"]:
+        assert names == []
+        said = "is not written: the state lies in several processes, and this one has failed"
+        path = folder / "broken"
+        assert sorted(notes) == [
+            f"ModelCheckpoint could not save: {path / 'epoch=0-step=1.ckpt'} {said}",
+            f"OnExceptionCheckpoint could not save: {path / 'on_exception.ckpt'} {said}",
+        ]
+
+
+def test_how_a_state_is_kept_is_one_of_two() -> None:
+    with pytest.raises(
+        UsageError, match=r"^FSDPStrategy\(state_dict_type='shared'\): did you mean 'sharded'"
+    ):
+        FSDPStrategy(state_dict_type="shared")  # type: ignore[arg-type]
 
 
 def test_a_process_whose_disk_is_full_fails_the_save_for_all_and_training_goes_on(
