@@ -2,8 +2,8 @@
 
 By hand, the stages of the digits example are called one after another, with nothing recorded. The pipeline
 does the same with keys, journal, lock, MLflow, drawings and the report's page. Both run in turn in one
-process, each in its own folder; MLflow is imported and its store opened before, which is tracking's start-up. Then commands are started anew:
-a run in which everything is cached, a plan, and --help.
+process, each in its own folder; MLflow is imported and its store opened before, which is tracking's start-up.
+Then commands are started anew: a run in which everything is cached, a plan, and --help.
 
 Six minutes on two quiet cores; of a longer run the own cost is a smaller part.
 
