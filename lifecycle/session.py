@@ -14,7 +14,7 @@ from lifecycle.core.errors import UsageError
 from lifecycle.core.progress import Progress, terminal_progress
 from lifecycle.core.secrets import mask, resolve
 from lifecycle.core.stage import Context, Project, Tracker
-from lifecycle.pipeline.classes import lacks_split, splits_of
+from lifecycle.pipeline.classes import lacks_split, model_may_load, splits_of
 from lifecycle.pipeline.fingerprint import find_fingerprint
 from lifecycle.pipeline.journal import Journal
 from lifecycle.pipeline.runner import Failure, Outcome, check_order, failure_of, run_stages
@@ -160,7 +160,7 @@ def data_maker(project: Project, needed: Mapping[str, str] | None = None) -> Cal
                 f"{mask(str(error))}"
             ) from error
         for split, stage in (needed or {}).items():
-            if not has_loader(data, f"{split}_dataloader"):
+            if not has_loader(data, f"{split}_dataloader") and not model_may_load(project, split):
                 raise lacks_split(project, split, stage)
         return data
 

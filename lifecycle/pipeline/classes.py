@@ -96,9 +96,19 @@ def check_splits(config: Config, project: Project, stages: Mapping[str, Stage]) 
     """
     text = project.data.text_of(project.root)
     for split, stage in splits_of(stages):
-        if text is not None and text.defines(f"{split}_dataloader") is False:
+        if text is None or model_may_load(project, split):
+            continue
+        if text.defines(f"{split}_dataloader") is False:
             error = lacks_split(project, split, stage)
             raise UsageError(f"{config.origin(('data',))}: {error.message}", hint=error.hint)
+
+
+def model_may_load(project: Project, split: str) -> bool:
+    """Whether the model's own text speaks of the loader of a split: then it need not be the data's."""
+    loader, text = f"{split}_dataloader", project.model.text_of(project.root)
+    if text is None or text.defines(loader) is False:
+        return False
+    return any(loader in path.read_text() for path in project.model.sources(project.root).values())
 
 
 def splits_of(stages: Mapping[str, Stage]) -> Iterator[tuple[str, str]]:

@@ -21,9 +21,9 @@ MODEL = "import lifecycle as pl\nclass Net(pl.Module):\n    def __init__(self, w
 DATA = """\
 import lifecycle as pl
 class Data(pl.DataModule):
-    def train_dataloader(self): return None
-    def val_dataloader(self): return None
-    def test_dataloader(self): return None
+    def train_dataloader(self): return [1]
+    def val_dataloader(self): return [1]
+    def test_dataloader(self): return [1]
 """
 
 

@@ -255,6 +255,14 @@ def test_what_is_wrong_is_refused_with_place_and_what_is_allowed(root: Path, tex
     assert message in refusal(root, text)
 
 
+def test_loaders_may_be_the_models(root: Path) -> None:
+    text = HEAD.replace("data.py:Data", "data.py:Untested") + "train:\nexport:\n"
+    assert "has no test_dataloader" in refusal(root, text)
+    with (root / "model.py").open("a") as model:
+        model.write("    def test_dataloader(self): pass\n")
+    read(root, text.replace("py:Net", "py:Typed") + "model_args: {width: 3}\n")
+
+
 def test_a_wrong_override_is_told_as_such(root: Path) -> None:
     assert refusal(root, FULL, "prune.macs=much").startswith(
         "command line 'prune.macs=much': 'prune.macs' is 'much'"
