@@ -79,7 +79,7 @@ class Effort:
     """
 
     steps: int = STEPS
-    repeats: int = 25
+    repeats: int = 21
     starts: int = 25
 
 

@@ -39,7 +39,7 @@ def print_figures(figures: Sequence[Figure]) -> None:
         if figure.table != table:
             print(f"\n{figure.table}{over}")
             table = figure.table
-        print(f"  {figure.row:38}{figure.of:22}{cell(figure)}")
+        print(f"  {figure.row:44} {figure.of:22}{cell(figure)}")
 
 
 def print_bars(figures: Sequence[Figure]) -> int:
