@@ -71,7 +71,6 @@ class Worker:
             BodyLimits(
                 body_bytes=self._settings.body_limit_bytes,
                 timeout_s=self._settings.timeout_s,
-                image_pixels=self._settings.image_limit_pixels,
             ),
             self._reckoning,
             about=self._following.about,

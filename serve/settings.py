@@ -63,7 +63,6 @@ class Settings:
             is refused at once.
         body_limit_bytes: Longest request body that is read.
         timeout_s: Seconds that a client may take to send a body.
-        image_limit_pixels: Largest image that is decoded.
         poll_s: Mean seconds between two looks at an alias that is followed.
         workspace: Whose registry is asked, unless ``MLFLOW_TRACKING_URI`` names one; None to search upwards.
         drain_s: How long a server that was told to end still takes requests, while it says that it is not
@@ -89,7 +88,6 @@ class Settings:
     deadline_ms: float = 1000.0
     body_limit_bytes: int = 32 * 2**20
     timeout_s: float = 30.0
-    image_limit_pixels: int = 50_000_000
     poll_s: float = 5.0
     workspace: Path | None = None
     drain_s: float = 1.0
@@ -107,7 +105,7 @@ class Settings:
         for name in ("workers", "threads"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UsageError(f"{name}: expected a number of 1 or more, got {value}")
-        for name in ("batch_size", "queue_limit", "body_limit_bytes", "image_limit_pixels"):
+        for name in ("batch_size", "queue_limit", "body_limit_bytes"):
             if (value := getattr(self, name)) < 1:
                 raise UsageError(f"{name}: expected 1 or more, got {value}")
         if not 0 <= self.batch_deadline_ms < math.inf:

@@ -37,7 +37,7 @@ TESTS = (
     "tests/serve/test_endpoint.py",
     "tests/serve/test_images.py",
     "tests/stages/test_digits.py",
-    "tests/test_ledger.py",
+    "tests/test_registry.py",
     "tests/tracking/test_recorder.py",
     "tests/train/test_checkpoint.py",
     "tests/train/test_torchmetric.py",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
+import lifecycle
 from tests.release.__main__ import TESTS, TOOLS
 from tests.release.floors import ROOT, floors
 
@@ -31,3 +33,8 @@ def test_the_lowest_versions_that_are_tested_are_those_that_are_allowed() -> Non
 
 def test_what_is_run_with_them_is_there() -> None:
     assert [name for name in TESTS if not (ROOT / name).exists()] == []
+
+
+def test_the_version_is_the_same_wherever_it_is_told() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == lifecycle.__version__
