@@ -81,7 +81,7 @@ def test_its_checkpoint_opens_with_smaller_layers_and_the_budget_holds_for_it(tm
         model_args={"width": 64},
     )
     context = Context(project=project, data=data_maker(project), budget=Budget(metric="val_acc"), seed=7)
-    trainer = {"max_epochs": 2, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = {"max_epochs": 2, "accelerator": "cpu"}
     parent = Train(trainer=trainer).run({}, tmp_path / "train" / "1", context)
     given: Mapping[str, Artifact] = {"checkpoint": parent}
     stage = load_stage("low_rank")(energy=0.7, epochs=1)  # type: ignore[call-arg]

@@ -35,14 +35,14 @@ def test_a_readme_has_commands_and_links_that_lead_somewhere(folder: Path) -> No
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/pipeline.yaml")), ids=lambda path: path.parent.name)
 def test_a_pipeline_file_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = plugins.table("stages")
-    if path.parent.name == "low_rank":
+    if path.parent.name == "low_rank":  # brings its stage itself, once it is installed
         monkeypatch.syspath_prepend(path.parent / "plugin")
-        known = {**known, "low_rank": "low_rank.stage:LowRank"}
-    monkeypatch.setattr(plugins, "table", lambda family: known if family == "stages" else {})
+        known = {**plugins.table("stages"), "low_rank": "low_rank.stage:LowRank"}
+        others = plugins.table
+        monkeypatch.setattr(plugins, "table", lambda family: known if family == "stages" else others(family))
     pipeline = read_pipeline(path, {})
     assert list(pipeline.stages)[-1] == "register", "every example is registered"
-    assert pipeline.stages["register"].gates["test_acc"]["min"] > 0.6  # type: ignore[attr-defined]
+    assert pipeline.stages["register"].gates["test_acc"]["min"] >= 0.6  # type: ignore[attr-defined]
 
 
 def test_what_is_typed_stands_in_blocks_that_are_marked_so(tmp_path: Path) -> None:

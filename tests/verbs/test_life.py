@@ -16,11 +16,14 @@ from lifecycle.verbs.results import RunResult
 from tests.pipeline.tiny import tiny_project
 
 
+DOCS = Path(__file__).parents[2] / "docs" / "from-python.md"
+
+
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> lifecycle.Pipeline:
     folder = tmp_path_factory.mktemp("life") / "tiny"
     tiny_project(folder)
-    return lifecycle.Pipeline(folder / "pipeline.yaml", {"train.trainer.max_epochs": 1})
+    return lifecycle.Pipeline(folder / "pipeline.yaml", {"train.trainer.max_epochs": 3})
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def result(pipeline: lifecycle.Pipeline) -> RunResult:
 
 def test_values_lie_over_the_file(pipeline: lifecycle.Pipeline) -> None:
     options = {option.key: option.value for option in pipeline.options()}
-    assert options["train.trainer.max_epochs"] == 1
+    assert options["train.trainer.max_epochs"] == 3
     assert options["prune.macs"] == 0.5
 
 
@@ -117,6 +120,21 @@ def test_a_server_is_held_asked_and_stopped(champion: str, pipeline: lifecycle.P
         verbs.serve("tiny", workspace=pipeline.workspace.path)
     with pytest.raises(UsageError, match="int cannot be asked about; expected an array"):
         verbs.predict(server.url, 3)  # type: ignore[arg-type]
+
+
+def test_the_code_of_the_docs_runs_as_it_stands(
+    pipeline: lifecycle.Pipeline,
+    champion: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert found is not None
+    monkeypatch.chdir(pipeline.file.parent)
+    exec(compile(found[1], str(DOCS), "exec"), {})
+    said = capsys.readouterr().out
+    assert "Nothing to run: every result is there." in said
+    assert "[{'output': [" in said, "what the server answered"
 
 
 def test_bundles_are_compared(result: RunResult) -> None:
