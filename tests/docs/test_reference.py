@@ -88,7 +88,9 @@ def test_every_verb_and_public_name_is_described() -> None:
 def test_metrics_that_are_named_are_exposed(page: Path) -> None:
     exposed = {name + ("_total" if family.kind == "counter" else "") for name, family in FAMILIES.items()}
     exposed |= {f"{name}_bucket" for name, family in FAMILIES.items() if family.kind == "histogram"}
-    exposed |= set(re.findall(r'"(lifecycle_process_\w+)"', (ROOT / "serve/observability/exposition.py").read_text()))
+    exposed |= set(
+        re.findall(r'"(lifecycle_process_\w+)"', (ROOT / "serve/observability/exposition.py").read_text())
+    )
     named = set(re.findall(r"\blifecycle_[a-z_]+\b", page.read_text()))
     assert "lifecycle_model_info" in named
     assert named - exposed == set()
