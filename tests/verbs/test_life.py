@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from lifecycle import verbs
 from lifecycle.core.errors import UsageError
 from lifecycle.verbs.results import RunResult
 from tests.pipeline.tiny import tiny_project
-
 
 DOCS = Path(__file__).parents[2] / "docs" / "from-python.md"
 
