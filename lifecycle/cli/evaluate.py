@@ -6,7 +6,7 @@ from lifecycle.cli.partial import verb_up_to
 
 evaluate = verb_up_to(
     "evaluate",
-    text="""Run the pipeline in FILE up to its evaluation: the exported file, scored on the test split and timed.
+    text="""Run the pipeline in FILE up to its evaluation: the exported file, scored and timed.
 
     KEY=VALUE sets an option for this run. Exit code 3 means that a file differs from its module or breaks the
     budget. Nothing is registered.
