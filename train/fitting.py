@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lifecycle.train import options
-from lifecycle.train.checkpoint import Progress, own_state, part_of_rank, restore_progress
+from lifecycle.train.checkpoint import Progress, own_state
 from lifecycle.train.evaluate import Evaluation
 from lifecycle.train.evaluating import evaluation, explained
 from lifecycle.train.feed import Feed, feed_of
@@ -24,6 +24,7 @@ from lifecycle.train.optimize import Automatic, Tools, backward, backward_of
 from lifecycle.train.optimize_manual import Manual
 from lifecycle.train.optimizer import ModuleOptimizer
 from lifecycle.train.pooling import share
+from lifecycle.train.restoring import part_of_rank, restore_progress
 from lifecycle.train.steps import bound_step, preparer
 from lifecycle.train.uneven import agree_on_batches, in_step
 

@@ -242,6 +242,6 @@ class Module(PlacedModule):
             weights_only: Of no effect: nothing but tensors and plain values is ever read.
             overrides: Arguments that replace those of the checkpoint.
         """
-        from lifecycle.train.checkpoint import load_module
+        from lifecycle.train.restoring import load_module
 
         return load_module(cls, Path(checkpoint_path), map_location, strict, overrides, hparams_file)

@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lifecycle.core.errors import LifecycleError, UsageError
-from lifecycle.train.checkpoint import (
-    load_ckpt,
-    restore_callbacks,
-    restore_module,
-    snapshot,
-)
+from lifecycle.train.checkpoint import load_ckpt, snapshot
 from lifecycle.train.ckpt_path import chosen_checkpoint
 from lifecycle.train.module import Module
+from lifecycle.train.restoring import restore_callbacks, restore_module
 from lifecycle.train.trainer_services import TrainerServices
 
 if TYPE_CHECKING:
