@@ -29,12 +29,15 @@ def matrix_svg(title: str, matrix: Matrix) -> Markup:
     for row, counts in enumerate(matrix.counts):
         for column, count in enumerate(counts):
             x, y = _LEFT + column * side, _TOP + row * side
-            kind = "hit" if row == column else "miss"
+            kind, share = "hit" if row == column else "miss", matrix.share(row, column)
+            shade = (
+                (0.45 * share if kind == "hit" else 0.12 + 0.5 * share) if count else 0.0
+            )  # text stays readable
             parts.append(
                 Markup(
                     '<rect class="cell {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" '
                     'fill-opacity="{:.3f}"/>'
-                ).format(kind, x, y, side - 1, side - 1, 0.85 * matrix.share(row, column))
+                ).format(kind, x, y, side - 1, side - 1, shade)
             )
             if count:
                 parts.append(text(x + side / 2, y + side / 2 + 5, str(count), "middle"))
