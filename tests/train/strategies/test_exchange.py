@@ -24,7 +24,7 @@ SOME: list[Any] = [
     torch.arange(6).reshape(2, 3),
     torch.tensor(3),
     torch.tensor(1.5, dtype=torch.bfloat16),
-    {"weights": torch.randn(4, 2), "step": 3},
+    {"weights": torch.arange(8.0).view(4, 2) / 3, "step": 3},
     OrderedDict(a=1),
 ]
 
