@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos setup clean dist lowest release-check image-check
+.PHONY: help demo test examples check bench chaos docs tutorial setup clean dist lowest release-check image-check
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -22,17 +22,17 @@ demo: $(RUN) ## Train, prune, quantize, export, check, register, promote and ser
 test: $(DEV) ## Run all tests
 	@$(BIN)/python -m pytest -q --durations=20 -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
+examples: $(DEV) ## Run every example below examples/ as its README says
+	@$(BIN)/python examples/run.py
+
 check: $(DEV) ## Check format, lint, types and import contracts
 	@echo "==> format";           $(BIN)/ruff format --check .
 	@echo "==> lint";             $(BIN)/ruff check .
 	@echo "==> types";            $(BIN)/mypy
 	@echo "==> import contracts"; $(BIN)/lint-imports
 
-bench: $(BENCH) ## Run the benchmarks and print their figures
-	@set -e; for script in benchmarks/*.py; do \
-		[ -e "$$script" ] || { echo "benchmarks/ holds no script"; break; }; \
-		echo "==> $$script"; $(BIN)/python "$$script"; \
-	done
+bench: $(BENCH) ## Run the benchmarks and keep their figures; ONLY=serve,trainer runs some, QUICK=1 tries them
+	@$(BIN)/python benchmarks/run.py --only "$(ONLY)" $(if $(QUICK),--quick)
 
 chaos: $(DEV) ## Kill training at 100 random instants and pipelines at 50, vex the endpoint, promote eight at once
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.train.chaos --kills 100
@@ -42,6 +42,12 @@ chaos: $(DEV) ## Kill training at 100 random instants and pipelines at 50, vex t
 		OMP_NUM_THREADS=1 $(BIN)/python -m tests.race --racers 8 --rounds 50 --postgres; \
 	else echo "PostgreSQL is not installed: the race on it is left out"; fi
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.serve.chaos
+
+docs: $(DEV) ## Make docs/reference/ and the README's picture anew from the code
+	@$(BIN)/python -m docs.generate
+
+tutorial: $(DEV) ## Type the tutorial and the README into empty folders, and compare what is printed
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.docs.run_tutorial
 
 dist: $(DEV) ## Build wheel and sdist into dist/
 	@rm -rf dist && $(BIN)/python -m tests.release.distributions dist && ls -l dist
@@ -59,7 +65,7 @@ setup: $(DEV) ## Make .venv with everything that the other targets need
 
 clean: ## Remove .venv, caches, build products and the examples' workspaces
 	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf examples/*/.lifecycle
+	rm -rf examples/*/.lifecycle examples/*/logs examples/*/lightning_logs examples/*/plugin/build
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -7,9 +7,7 @@ ratios of neighbours, as in ``trainer.py``. Without a CUDA device there is nothi
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import tempfile
 import time
 import warnings
@@ -21,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from figures.figure import Bar, Figure
+from figures.handover import hand_over, parser_of, print_bars
+from figures.spread import ends, interval
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
-from trainer import Run, frameworks, interval, quiet, ratios
+from turns import OURS, Run, frameworks, quiet, ratios, title_of
 
 DEVICE = torch.device("cuda", 0)
 
@@ -231,17 +232,43 @@ def measure(root: Path, repeats: int) -> dict[str, Any]:
     return found
 
 
+def figures_of(found: dict[str, Any]) -> list[Figure]:
+    """What was found, beside what is aimed at."""
+    raw_loop = "the raw loop"
+    figures = [
+        Figure(
+            table="host synchronisations a step, logger and bar on",
+            row="micro model, pinned batches",
+            of=title_of(name),
+            value=count,
+            bar=Bar(sign="<=", limit=0) if name == OURS else None,
+        )
+        for name, count in found["syncs"].items()
+    ]
+    for key, times in found["times"].items():
+        name, _, task = key.partition(", ")
+        if name != "raw":
+            table = "time of a step, one `self.log`, bar on"
+            common = {"table": table, "row": task, "over": raw_loop, "unit": "×"}
+            figures.append(Figure(**common, of=title_of(name), **ends(times)))
+    for task, taken in found["step_ms"].items():
+        figures.append(Figure(table="a step of the raw loop", row=task, of=raw_loop, unit="ms", value=taken))
+    bar, row = Bar(sign="<=", limit=1.01), "ResNet-50, bf16, channels last"
+    table = "peak memory of the device"
+    return [*figures, Figure(table=table, row=row, over=raw_loop, unit="×", value=found["memory"], bar=bar)]
+
+
 def main() -> None:
     """Measure, print a table, and write it as JSON where that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, default=None)
+    parser = parser_of(__doc__)
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("There is no CUDA device: nothing is measured.")
+        hand_over(options.json, ())
         return
     with tempfile.TemporaryDirectory() as folder, quiet():
-        found = measure(Path(folder), options.repeats)
+        found = measure(Path(folder), 2 if options.quick else options.repeats)
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n")
     print("host synchronisations a step: logger and bar on")
     for name, count in found["syncs"].items():
@@ -253,8 +280,9 @@ def main() -> None:
     for name, taken in found["step_ms"].items():
         print(f"  a step of the raw loop, {name:21}{taken:9.3f} ms")
     print(f"\npeak memory of the device over the raw loop: {found['memory']:.5f}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    figures = figures_of(found)
+    print_bars(figures)
+    hand_over(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,33 @@
 """What training in several processes costs over a hand-written loop around DistributedDataParallel.
 
-On the processor: two processes that meet over gloo, each with one thread; the trainer's loop is timed from
-its first step to its last, and so is the hand-written one, in turn, on the same batches; by the clock, and
-by the time that the processors worked, which others on the machine disturb less. On a CUDA device, where
-there is one: ResNet-50 in bfloat16, channels last, on batches that lie on the device; in one process, and in
-one that meets itself over NCCL. Times are ratios of neighbours, as in ``trainer.py``.
+On the processor: two processes that meet over gloo, each with one thread. The hand-written loop has the same
+duties: it keeps the loss of each step, looks at it every 50 steps, and the first process writes it to a file.
+Both loops run in the same processes, ten steps of the one after ten of the other, so that whatever disturbs
+the machine disturbs both; a ratio is that of a whole epoch, its end included, by the clock and by the time
+that the processors worked. Function calls and exchanges of a step, which do not vary, are counted by
+``tests/train/strategies/test_ranks.py``. On a CUDA device, where there is one: ResNet-50 in bfloat16,
+channels last, on batches that lie on the device; in one process, and in one that meets itself over NCCL.
+Times are ratios of neighbours, as in ``trainer.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from figures.figure import Bar, Figure
+from figures.handover import hand_over
+from figures.spread import ends
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
@@ -28,8 +35,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from trainer import interval, quiet
 
 import lifecycle as pl
+from lifecycle.loggers import CSVLogger
 
-STEPS, BATCH = 200, 64
+STEPS, BATCH, TURN, LOOK = 200, 64, 10, 50
 
 
 def layers() -> nn.Module:
@@ -45,7 +53,7 @@ def loader() -> DataLoader[Any]:
 
 
 class Model(pl.Module):
-    """Logs its loss, as the hand-written loop does not."""
+    """Logs its loss."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,65 +70,86 @@ class Model(pl.Module):
         return torch.optim.SGD(self.parameters(), lr=0.01, momentum=0.9)
 
 
-class Clock(pl.Callback):
-    """Times the loop alone."""
-
-    seconds = worked = 0.0
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin, together."""
-        trainer.strategy.barrier()
-        self.seconds, self.worked = -time.perf_counter(), -time.process_time()
-
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """End."""
-        self.seconds, self.worked = self.seconds + time.perf_counter(), self.worked + time.process_time()
-
-
-def by_hand(data: DataLoader[Any]) -> tuple[float, float]:
-    """Seconds, by the clock and of work, of the loop that one would write around DistributedDataParallel."""
+def by_hand(data: DataLoader[Any], file: Path) -> Iterator[None]:
+    """The loop that one would write around DistributedDataParallel; pauses after each turn."""
     model = DistributedDataParallel(layers())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    dist.barrier()
-    start, worked = time.perf_counter(), time.process_time()
-    for x, y in data:
-        loss = cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return time.perf_counter() - start, time.process_time() - worked
+    step = 0
+    while True:
+        for x, y in data:
+            loss = cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+            kept = loss.detach()
+            if step % LOOK == 0 and math.isfinite(value := kept.item()) and dist.get_rank() == 0:
+                with file.open("a") as lines:
+                    lines.write(f"{step},{value}\n")
+            if step % TURN == 0:
+                yield
 
 
-def trained(data: DataLoader[Any], root: Path) -> tuple[float, float]:
-    """Seconds, by the clock and of work, of the trainer's loop."""
-    clock = Clock()
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        callbacks=[clock],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,  # both read the same batches
-        default_root_dir=root,
-    )
-    trainer.fit(Model(), data)
-    return clock.seconds, clock.worked
+class Turns(pl.Callback):
+    """Lets the hand-written loop take its turn after each of the trainer's, and times both.
+
+    Attributes:
+        epochs: Seconds of each, by the clock and of work: the trainer's, and those by hand.
+    """
+
+    def __init__(self, hand: Iterator[None]) -> None:
+        self.hand = hand
+        self.epochs: list[list[float]] = []
+        self._epoch = [0.0] * 4
+        self._since = (0.0, 0.0)
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Take turns."""
+        if batch_idx % TURN:
+            return
+        ours = _clocks()
+        if self._since[0]:
+            self._add(0, self._since, ours)
+        if batch_idx == 0 and self._since[0]:  # the end of the epoch before was its own
+            self.epochs.append(self._epoch)
+            self._epoch = [0.0] * 4
+        next(self.hand)
+        self._since = _clocks()
+        self._add(2, ours, self._since)
+
+    def _add(self, place: int, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self._epoch[place] += end[0] - start[0]
+        self._epoch[place + 1] += end[1] - start[1]
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def on_processor(root: Path, repeats: int) -> None:
     """One of the two processes; the first writes what it found."""
     torch.set_num_threads(1)
     data = loader()
-    trained(data, root)  # makes the process group
-    by_hand(data)
-    pairs = [(by_hand(data), trained(data, root)) for _ in range(repeats)]
+    turns = Turns(by_hand(data, root / "by_hand.csv"))
+    pl.Trainer(
+        max_epochs=repeats + 2,  # the first is not counted, and the last has no end
+        accelerator="cpu",
+        callbacks=[turns],
+        logger=CSVLogger(root),
+        log_every_n_steps=LOOK,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,  # both read the same batches
+        default_root_dir=root,
+    ).fit(Model(), data)
+    epochs = turns.epochs[1:]
     if dist.get_rank() == 0:
         found = {
-            "ratio": interval([ours[0] / hand[0] for hand, ours in pairs]),
-            "work": interval([ours[1] / hand[1] for hand, ours in pairs]),
-            "step_ms": min(hand[0] for hand, _ in pairs) / STEPS * 1e3,
+            "ratio": interval([ours / hand for ours, _, hand, _ in epochs]),
+            "work": interval([ours / hand for _, ours, _, hand in epochs]),
+            "whole": sum(epoch[0] for epoch in epochs) / sum(epoch[2] for epoch in epochs),
+            "step_ms": min(epoch[2] for epoch in epochs) / STEPS * 1e3,
         }
         (root / "cpu.json").write_text(json.dumps(found))
 
@@ -215,6 +244,30 @@ def slopes(
     return interval(values), sorted(once)[len(once) // 2]
 
 
+def figures_of(found: dict[str, Any]) -> list[Figure]:
+    """What was found, beside what is aimed at."""
+    figures = []
+    if "cpu" in found:
+        cases = (
+            ("time of a step", "ratio", Bar(sign="<=", limit=1.03)),
+            ("work of the processor", "work", None),
+        )
+        for table, key, bar in cases:
+            common = {"table": table, "row": "two processes, gloo", "over": "a hand-written DDP loop"}
+            figures.append(Figure(**common, unit="×", bar=bar, **ends(found["cpu"][key])))
+    if "cuda" in found:
+        bar = Bar(sign="<=", limit=1.01)
+        for name, times in found["cuda"]["times"].items():
+            common = {"row": f"ResNet-50, `{name}`", "over": "a hand-written loop", "unit": "×", "bar": bar}
+            figures.append(Figure(table="time of a step", **common, **ends(times)))
+            memory = found["cuda"]["memory"][name]
+            figures.append(Figure(table="peak memory of the device", **common, value=memory))
+        for name, count in found["cuda"]["syncs"].items():
+            table, bar = "host synchronisations a step", Bar(sign="<=", limit=0)
+            figures.append(Figure(table=table, row=f"`{name}`", value=count, bar=bar))
+    return figures
+
+
 def main() -> None:
     """Measure, print a table, and write it as JSON where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -235,6 +288,7 @@ def main() -> None:
         print(f"  time of a step (median, 95 % interval)  {middle:.3f}  [{low:.3f}, {high:.3f}]")
         middle, low, high = found["cpu"]["work"]
         print(f"  work of the processor                   {middle:.3f}  [{low:.3f}, {high:.3f}]")
+        print(f"  all epochs together, by the clock       {found['cpu']['whole']:.3f}")
         print(f"  a step of the hand-written loop         {found['cpu']['step_ms']:.2f} ms")
     if "cuda" in found:
         print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}: ResNet-50, bf16, channels last")
@@ -249,8 +303,7 @@ def main() -> None:
         print(f"  a step of the hand-written loop         {found['cuda']['step_ms']:.2f} ms")
     elif options.part != "cpu":
         print("\nThere is no CUDA device: nothing is measured on one.")
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    hand_over(options.json, figures_of(found))
 
 
 if __name__ == "__main__":

@@ -2,119 +2,41 @@
 
 Everything is run in turn in one process, on one thread. Times are ratios of neighbours: each repetition
 runs the raw loop and every trainer once, and the median of the ratios is given with the interval that holds
-the true median with 95 % (a bootstrap). Lightning is measured where it is installed (``make bench``
-installs it). The table goes to stdout, and as JSON to the file named by ``--json``.
+the true median with 95 % (a bootstrap); Lightning, which takes longest, has its turn in every third. It is
+measured where it is installed (``make bench`` installs it). The table goes to stdout, and the figures to the
+file named by ``--json``.
 """
 
 from __future__ import annotations
 
-import argparse
 import cProfile
 import json
-import logging
 import platform
 import pstats
-import random
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from figures.figure import Bar, Figure
+from figures.handover import hand_over, parser_of, print_bars, print_figures
+from figures.spread import ends, interval, spread
+from loops import STEPS, medium, micro, raw, trained_by
+from turns import LIGHTNING, OURS, Run, frameworks, quiet, ratios, title_of
 
 import lifecycle
 
-STEPS = 1000
 BARE = {
     "logger": False,
     "enable_checkpointing": False,
     "enable_progress_bar": False,
     "enable_model_summary": False,
 }
-Run = Callable[[], None]
-
-
-class Task:
-    """A model, its data, and how many steps of it are one run."""
-
-    def __init__(
-        self, name: str, steps: int, batch: int, layers: Callable[[], nn.Module], width: int
-    ) -> None:
-        self.name, self.steps, self.batch, self.layers = name, steps, batch, layers
-        generator = torch.Generator().manual_seed(0)
-        inputs = torch.randn(steps * batch, width, generator=generator)
-        self.data = TensorDataset(inputs, inputs[:, :2].clone())
-
-    def loader(self) -> DataLoader[Any]:
-        """In order, so that all train on the same batches."""
-        return DataLoader(self.data, self.batch)
-
-
-def micro(steps: int = STEPS) -> Task:
-    """A step that does almost nothing: the trainer's cost is all there is to see."""
-    return Task("micro", steps, 4, lambda: nn.Linear(32, 2), 32)
-
-
-def medium(steps: int = 300) -> Task:
-    """A step of about 5 ms."""
-
-    def layers() -> nn.Module:
-        return nn.Sequential(
-            nn.Linear(512, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 2)
-        )
-
-    return Task("5 ms", steps, 64, layers, 512)
-
-
-def raw(task: Task) -> Run:
-    """The loop that one would write by hand."""
-
-    def run() -> None:
-        model = task.layers()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-        for x, y in task.loader():
-            loss = ((model(x) - y) ** 2).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    return run
-
-
-def trained_by(framework: Any, task: Task, logs: int, root: Path, **options: Any) -> Run:
-    """The same with a trainer; `framework` has ``LightningModule`` and ``Trainer``."""
-
-    class Model(framework.LightningModule):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = task.layers()
-
-        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-            x, y = batch
-            loss = ((self.layers(x) - y) ** 2).mean()
-            for index in range(logs):
-                self.log(f"loss_{index}", loss, prog_bar=index == 0)
-            return loss
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.SGD(self.parameters(), lr=0.01)
-
-    def run() -> None:
-        with tempfile.TemporaryDirectory(dir=root) as folder:
-            framework.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=folder, **options).fit(
-                Model(), task.loader()
-            )
-
-    return run
+SPARSE = {LIGHTNING: 3}  # its turns take most of the time
 
 
 def calls_per_step(run: Run, steps: int) -> float:
@@ -122,30 +44,6 @@ def calls_per_step(run: Run, steps: int) -> float:
     profile = cProfile.Profile()
     profile.runcall(run)
     return pstats.Stats(profile).total_calls / steps  # type: ignore[attr-defined, no-any-return]
-
-
-def ratios(runs: dict[str, Run], repeats: int) -> dict[str, list[float]]:
-    """Time of each over the first, in every repetition."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(repeats):
-        times = {}
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name] = time.perf_counter() - start
-        first = next(iter(times.values()))
-        for name, taken in times.items():
-            found[name].append(taken / first)
-    return found
-
-
-def interval(values: list[float]) -> tuple[float, float, float]:
-    """The median, and the bounds that 95 % of medians of resamples lie in."""
-    chance = random.Random(0)
-    medians = sorted(median(chance.choices(values, k=len(values))) for _ in range(2000))
-    return median(values), medians[50], medians[-51]
 
 
 def peak_bytes(run: Run) -> int:
@@ -164,72 +62,103 @@ def peak_bytes(run: Run) -> int:
     return most
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Bars and summaries are drawn, but nowhere."""
-    with redirect_stderr(StringIO()), redirect_stdout(StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def torch_free() -> bool:
     """Whether ``import lifecycle`` leaves torch alone."""
     code = "import sys, lifecycle; sys.exit('torch' in sys.modules)"
     return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def frameworks() -> dict[str, Any]:
-    """Ours, and Lightning where it is installed."""
-    found: dict[str, Any] = {"ours": lifecycle}
-    try:
-        import lightning.pytorch as lightning
-    except ImportError:
-        print("Lightning is not installed: `make bench` installs it", file=sys.stderr)
-    else:
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        found["Lightning"] = lightning
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        steps: Of the micro model; those of the larger one are a part of it.
+        repeats: Turns.
+        starts: Fits of one step.
+    """
+
+    steps: int = STEPS
+    repeats: int = 21
+    starts: int = 25
 
 
-def measure_calls(root: Path) -> dict[str, float]:
+def measure_calls(root: Path, steps: int) -> list[Figure]:
     """Calls per step over the raw loop."""
-    task = micro()
+    task = micro(steps)
     raw(task)()  # what is imported on the way is no part of a step
     base = calls_per_step(raw(task), task.steps)
-    found = {"raw loop": base}
+    found = []
+    each = []
     for name, framework in frameworks().items():
-        for logs in (0, 1, 10):
+        who, counts = title_of(name), {}
+        bar = Bar(sign="<=", limit=60) if name == OURS else None
+        for logs, row in ((0, "bare, no `self.log`"), (1, "bare, one `self.log`"), (10, "bare, ten")):
             run = trained_by(framework, task, logs, root, **BARE)
             run()
-            found[f"{name}, {logs} logs"] = calls_per_step(run, task.steps) - base
+            counts[logs] = calls_per_step(run, task.steps) - base
+            found.append(_calls(row, who, counts[logs], bar if logs < 2 else None))
         run = trained_by(framework, task, 1, root)
         run()
-        found[f"{name}, 1 log, as it is by default"] = calls_per_step(run, task.steps) - base
-    return found
+        default = calls_per_step(run, task.steps) - base
+        found.append(_calls("as it is by default, one `self.log`", who, default, None))
+        further = {"the first": counts[1] - counts[0], "each of nine more": (counts[10] - counts[1]) / 9}
+        for row, count in further.items():
+            bar = Bar(sign="<=", limit=40) if name == OURS else None
+            each.append(
+                Figure(table="calls for a `self.log`", row=row, of=who, unit="calls", value=count, bar=bar)
+            )
+    return found + each
 
 
-def measure_times(root: Path, repeats: int) -> dict[str, tuple[float, float, float]]:
+def _calls(row: str, who: str, count: float, bar: Bar | None) -> Figure:
+    table = "function calls a step"
+    return Figure(table=table, row=row, of=who, over="the raw loop", unit="calls", value=count, bar=bar)
+
+
+def measure_times(root: Path, effort: Effort) -> list[Figure]:
     """Time over the raw loop: one log, progress bar and checkpointing on.
 
     Epochs are long enough that what a fit costs once (`measure_starts`) is little beside its steps.
     """
-    found = {}
-    for task, times in ((micro(2 * STEPS), repeats), (medium(), repeats)):
+    found, less = [], []
+    cases = (
+        (micro(2 * effort.steps), "micro model", Bar(sign="<=", limit=1.15, judged="low")),
+        (medium(3 * effort.steps // 10), "5 ms a step", Bar(sign="<=", limit=1.01, judged="low")),
+    )
+    for task, row, bar in cases:
         runs = {"raw": raw(task)} | {
             name: trained_by(framework, task, 1, root, logger=False, enable_model_summary=False)
             for name, framework in frameworks().items()
         }
-        for name, values in ratios(runs, times).items():
-            if name != "raw":
-                found[f"{name}, {task.name}"] = interval(values)
-    return found
+        values = ratios(runs, effort.repeats, SPARSE)
+        for name in frameworks():
+            table = "time of a step, one `self.log`, bar and checkpoints on"
+            common = {"table": table, "row": row, "over": "the raw loop", "unit": "×"}
+            held = bar if name == OURS else None
+            found.append(Figure(**common, of=title_of(name), bar=held, **ends(interval(values[name]))))
+        if LIGHTNING in values:
+            pairs = list(zip(values[OURS][:: SPARSE[LIGHTNING]], values[LIGHTNING], strict=True))
+            common = {"table": "overhead, times less", "row": row, "over": title_of(LIGHTNING), "unit": "×"}
+            less.append(Figure(**common, bar=Bar(sign=">=", limit=10), **ends(spread(pairs, times_less))))
+    return found + less
 
 
-def measure_starts(root: Path, repeats: int) -> dict[str, float]:
-    """Milliseconds that a fit costs once, beside its steps: the trainer is made, and a checkpoint written."""
+def times_less(pairs: list[tuple[float, float]]) -> float:
+    """How many times less than the other's is our overhead, from ratios over the same raw loop.
+
+    An overhead of ours below a hundredth of a step is taken for that: noise hides what is less, and a
+    ratio to it would say nothing.
+    """
+    ours, other = (median(values) - 1 for values in zip(*pairs, strict=True))
+    return max(other, 0.0) / max(ours, 0.01)
+
+
+def measure_starts(root: Path, repeats: int) -> list[Figure]:
+    """What a fit costs once, beside its steps: the trainer is made, and a checkpoint written."""
     task = micro(1)
     runs = {"raw loop": raw(task)} | {
-        name: trained_by(framework, task, 1, root, logger=False, enable_model_summary=False)
+        title_of(name): trained_by(framework, task, 1, root, logger=False, enable_model_summary=False)
         for name, framework in frameworks().items()
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -238,45 +167,46 @@ def measure_starts(root: Path, repeats: int) -> dict[str, float]:
             start = time.perf_counter()
             run()
             times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: median(values) for name, values in times.items()}
+    common = {"table": "a fit of one step, with its checkpoint", "row": "micro model", "unit": "ms"}
+    return [Figure(**common, of=name, **ends(interval(values))) for name, values in times.items()]
+
+
+def measure_memory(root: Path) -> Figure:
+    """Peak tensor memory over the raw loop's."""
+    task = medium(steps=20)
+    ours, hand = trained_by(lifecycle, task, 1, root, **BARE), raw(task)
+    return Figure(
+        table="peak tensor memory, no save in flight", row="5 ms a step", over="the raw loop", unit="×",
+        value=peak_bytes(ours) / peak_bytes(hand), bar=Bar(sign="<=", limit=1.01),
+    )  # fmt: skip
 
 
 def main() -> None:
-    """Measure, print a table, and write it as JSON where that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--repeats", type=int, default=21)
+    """Measure, print a table, and hand the figures over."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--repeats", type=int, default=Effort.repeats)
     options = parser.parse_args()
+    effort = Effort(steps=20, repeats=3, starts=2) if options.quick else Effort(repeats=options.repeats)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, quiet():
         root = Path(folder)
-        calls = measure_calls(root)
-        times = measure_times(root, options.repeats)
-        starts = measure_starts(root, options.repeats)
-        task = medium(steps=20)
-        memory = peak_bytes(trained_by(lifecycle, task, 1, root, **BARE)) / peak_bytes(raw(task))
-        free = torch_free()
-    print(f"{platform.machine()}, {torch.get_num_threads()} thread, torch {torch.__version__}\n")
-    print("function calls a step over the raw loop")
-    for name, count in calls.items():
-        print(f"  {name:44}{count:10.1f}")
-    print("\ntime over the raw loop: one log, bar and checkpoints on (median, 95 % interval)")
-    for name, (middle, low, high) in times.items():
-        print(f"  {name:44}{middle:10.3f}  [{low:.3f}, {high:.3f}]")
-    print("\nmilliseconds of a fit of one step, with its checkpoint")
-    for name, taken in starts.items():
-        print(f"  {name:44}{taken:10.1f}")
-    print(f"\npeak tensor memory over the raw loop: {memory:.4f}")
-    print(f"import lifecycle loads torch: {'no' if free else 'yes'}")
-    if options.json is not None:
-        found = {
-            "calls": calls,
-            "times": times,
-            "starts_ms": starts,
-            "memory": memory,
-            "import_without_torch": free,
-        }
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+        found = measure_calls(root, effort.steps)
+        found += measure_times(root, effort)
+        found += measure_starts(root, effort.starts)
+        found.append(measure_memory(root))
+    found.append(
+        Figure(
+            table="`import lifecycle`",
+            row="loads no torch",
+            unit="yes/no",
+            value=float(torch_free()),
+            bar=Bar(sign=">=", limit=1),
+        )
+    )
+    print(f"{platform.machine()}, {torch.get_num_threads()} thread, torch {torch.__version__}")
+    print_figures(found)
+    print_bars(found)
+    hand_over(options.json, found)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from lifecycle.compress.capture import NORM_MODE, Mode
-from lifecycle.compress.modes import silent_import
 from lifecycle.compress.quantizer import METHOD, quantized_graph
 from lifecycle.compress.ranges import PERCENTILE, Calibration, range_finder
 from lifecycle.core.errors import UsageError
@@ -53,13 +52,18 @@ def calibrating(
 ) -> Iterator[Observe]:
     """As `calibrate_`, where batches come from elsewhere: gives what to call for each, in forward's place.
 
+    Args:
+        module: Prepared for quantization; changed in place.
+        calibration: How a range is found in a histogram.
+        percentile: The share of values within the range, in percent, for ``percentile``.
+
     Raises:
         UsageError: as `calibrate_`.
     """
     graph = quantized_graph(module)
     range_of = range_finder(calibration, percentile=percentile)
-    with silent_import():
-        from lifecycle.compress import pt2e
+    from lifecycle.compress import pt2e
+
     observe = _Observer(graph)
     with _undone_on_error(graph), mode_of(module, training=False), torch.no_grad():
         pt2e.set_flags(graph, observe=True, rounding=False)
@@ -73,8 +77,8 @@ def calibrating(
 def freeze_observers_(module: nn.Module) -> None:
     """Keep every range and scale as it is from now on: for the last part of quantization-aware training."""
     graph = quantized_graph(module)
-    with silent_import():
-        from lifecycle.compress import pt2e
+    from lifecycle.compress import pt2e
+
     for _, quantizer in pt2e.fake_quantizers(graph):
         quantizer.disable_observer()
 

@@ -15,6 +15,7 @@ from lifecycle.compress.graphs import DROPOUTS, arguments
 from lifecycle.compress.rewrites import means_as_pools_, transposed_as_shuffled_, without_in_place_
 from lifecycle.core.errors import UsageError
 from lifecycle.train.modes import mode_of
+from lifecycle.train.module import Module
 
 A = torch.ops.aten
 COUNTING = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -60,14 +61,15 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
 
     Args:
         module: Left in the mode it is in.
-        example: Inputs of forward, samples along axis 0, whose number stays open.
+        example: Inputs of forward, samples along axis 0, whose number stays open; so do the sizes of all axes
+            that the module's `signature` names.
 
     Raises:
         UncapturedError: forward cannot be traced.
     """
     # A batch of one would be taken for a constant.
     inputs = tuple(tensor if len(tensor) > 1 else torch.cat([tensor, tensor]) for tensor in example)
-    shapes = tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs)
+    shapes = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in _free_axes(module, inputs))
     dynamic = (shapes,) if _variadic(module) else shapes
     try:
         with mode_of(module, training=True):
@@ -76,7 +78,8 @@ def capture(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     except Exception as error:  # torch.export raises a dozen kinds, and whatever forward itself raises
         raise UncapturedError(
             f"forward of {type(module).__name__} cannot be traced: {_first_line(error)}",
-            hint="forward must not branch on values, call .item() or fix the batch size (see torch.export)",
+            hint="forward must not branch on values, call .item() or fix the size of the batch or of an axis "
+            "that signature() names (see torch.export)",
         ) from error
     without_in_place_(graph)
     means_as_pools_(graph)
@@ -133,6 +136,17 @@ def _plain_graph(program: torch.export.ExportedProgram) -> GraphModule:
     graph.graph.set_codegen(CodeGen())
     graph.recompile()
     return graph
+
+
+def _free_axes(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[set[int]]:
+    """Of each input, the axes whose sizes stay open."""
+    declared = module.signature() if isinstance(module, Module) else None
+    named: list[set[int]] = []
+    if declared is not None and len(declared.inputs) == len(inputs):
+        named = [
+            {i for i, axis in enumerate(spec.shape) if isinstance(axis, str)} for spec in declared.inputs
+        ]
+    return [{0, *axes} for axes in named or [set() for _ in inputs]]
 
 
 def _set_training(node: Node, mode: Node) -> None:

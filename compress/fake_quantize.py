@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchao.quantization.pt2e import FakeQuantizeBase
 
 from lifecycle.compress.histogram import Histogram
+from lifecycle.compress.quiet import FakeQuantizeBase
 from lifecycle.compress.ranges import RangeOf
 
 SMALLEST_SCALE = 1e-8

@@ -10,7 +10,6 @@ from torch.fx import GraphModule, Node
 
 from lifecycle.compress.fake_quantize import FakeQuantize, WeightFakeQuantize
 from lifecycle.compress.kept import place
-from lifecycle.compress.modes import silent_import
 from lifecycle.compress.quantizer import quantized_graph
 
 
@@ -25,8 +24,8 @@ def layers_by_harm(
         mode: Whether more or less of the metric is better.
     """
     graph = quantized_graph(module)
-    with silent_import():
-        from lifecycle.compress import pt2e
+    from lifecycle.compress import pt2e
+
     quantizers = [quantizer for _, quantizer in pt2e.fake_quantizers(graph)]
     before = [bool(quantizer.fake_quant_enabled) for quantizer in quantizers]
     sign = 1.0 if mode == "max" else -1.0

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import torch
 from torch.fx import Node
-from torchao.quantization.pt2e.quantizer import (
-    QuantizationAnnotation,
-    QuantizationSpec,
-    SharedQuantizationSpec,
-)
-from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from lifecycle.compress.fake_quantize import ActivationFakeQuantize, WeightFakeQuantize
 from lifecycle.compress.kept import place
 from lifecycle.compress.processor import Integers
+from lifecycle.compress.quiet import (
+    Q_ANNOTATION_KEY,
+    QuantizationAnnotation,
+    QuantizationSpec,
+    SharedQuantizationSpec,
+)
 
 
 class Marks:

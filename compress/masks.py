@@ -23,7 +23,13 @@ NO_KERNEL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sparsity:
-    """Zeros of one parameter, counted."""
+    """Zeros of one parameter, counted.
+
+    Attributes:
+        name: Of the parameter, from the module's root.
+        zeros: Elements that are 0.
+        total: All elements.
+    """
 
     name: str
     zeros: int

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import torch
 from torch.fx import GraphModule
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
-from torchao.quantization.pt2e.quantizer import Quantizer
 
 from lifecycle.compress.annotate import annotate
 from lifecycle.compress.fake_quantize import ActivationFakeQuantize, FakeQuantize
 from lifecycle.compress.integers import round_biases_
 from lifecycle.compress.marks import Marks
 from lifecycle.compress.processor import Integers
+from lifecycle.compress.quiet import Quantizer, convert_pt2e, prepare_qat_pt2e
 from lifecycle.compress.ranges import RangeOf
 from lifecycle.core.errors import UsageError
 

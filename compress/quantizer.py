@@ -20,7 +20,7 @@ from torch.fx import GraphModule
 from lifecycle.compress.capture import UncapturedError, capture, fix_evaluation_, follow_mode_
 from lifecycle.compress.fold import fold_batch_norm_
 from lifecycle.compress.kept import kept_modules
-from lifecycle.compress.modes import copied, silent_import
+from lifecycle.compress.modes import copied
 from lifecycle.compress.processor import Integers, integers_for
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError, suggest
@@ -94,8 +94,8 @@ def prepare_quantization_(
         raise UsageError(f"{type(module).__name__} has an attribute '{CHILD}' of its own: rename it")
     edit = QuantizeEdit(method=method, integers=integers or integers_for(), keep_float=tuple(keep_float))
     kept = kept_modules(module, keep_float)
-    with silent_import():
-        from lifecycle.compress import pt2e
+    from lifecycle.compress import pt2e
+
     graph = pt2e.insert_fake_quantize(capture(module, example), edit.integers, kept)
     follow_mode_(graph, module)
     graph.meta[METHOD] = method
@@ -136,8 +136,8 @@ def convert_quantized(module: nn.Module) -> nn.Module:
         UsageError: the module is not prepared, or has seen no data.
     """
     graph = quantized_graph(module)
-    with silent_import():
-        from lifecycle.compress import pt2e
+    from lifecycle.compress import pt2e
+
     for name, quantizer in pt2e.fake_quantizers(graph):
         if not quantizer.observed:
             raise UsageError(

@@ -8,10 +8,11 @@ from typing import Any, TypeVar, cast
 
 from lifecycle.compress.channels import replay_channels
 from lifecycle.core.errors import UsageError
-from lifecycle.train.checkpoint import load_ckpt, restore_module
+from lifecycle.train.checkpoint import load_ckpt
 from lifecycle.train.describe import example_inputs
 from lifecycle.train.hparams import arguments_from
 from lifecycle.train.module import Module
+from lifecycle.train.restoring import restore_module
 
 M = TypeVar("M", bound=Module)
 

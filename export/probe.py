@@ -6,7 +6,6 @@ Run as ``python -m lifecycle.export.probe FILE FORMAT THREADS SAMPLES < signatur
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from lifecycle.core.errors import LifecycleError
+from lifecycle.core.memory import peak_resident_bytes
 from lifecycle.core.signature import Signature
 
 _CALLS = 20
@@ -71,7 +71,7 @@ def _measure(path: Path, signature: Signature, format: str, threads: int, sample
     import_module("onnxruntime" if format == "onnx" else "torch")
     import_module("onnx" if format == "onnx" else "lifecycle.export.network")
     inputs = random_inputs(signature, samples)
-    before = _peak_mb()
+    before = peak_resident_bytes() / 1e6
     started = time.perf_counter()
     model = open_file(path, signature, format, settings=RunSettings(threads=threads))
     loaded = time.perf_counter()
@@ -79,20 +79,10 @@ def _measure(path: Path, signature: Signature, format: str, threads: int, sample
     first = time.perf_counter()
     for _ in range(_CALLS):
         model.run(inputs)
-    peak = _peak_mb()
+    peak = peak_resident_bytes() / 1e6
     return Start(
         load_ms=(loaded - started) * 1000,
         first_ms=(first - loaded) * 1000,
         peak_mb=peak,
         added_mb=peak - before,
     )
-
-
-def _peak_mb() -> float:
-    """Peak resident memory. What `getrusage` calls so on Linux counts the parent's before the start, too."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024 / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lifecycle.train.module import Module as LightningModule
     from lifecycle.train.seeding import seed_everything
     from lifecycle.train.trainer import Trainer
+    from lifecycle.verbs.pipelines import Pipeline
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "LightningDataModule",
     "LightningModule",
     "Module",
+    "Pipeline",
     "Signature",
     "TensorSpec",
     "Trainer",
@@ -40,6 +42,7 @@ _HOME = {
     "LightningDataModule": "lifecycle.train.data:DataModule",
     "LightningModule": "lifecycle.train.module:Module",
     "Module": "lifecycle.train.module:Module",
+    "Pipeline": "lifecycle.verbs.pipelines:Pipeline",
     "Signature": "lifecycle.core.signature:Signature",
     "TensorSpec": "lifecycle.core.signature:TensorSpec",
     "Trainer": "lifecycle.train.trainer:Trainer",
@@ -60,6 +63,7 @@ _SUBMODULES = frozenset(
         "trainer",
         "tuner",
         "utilities",
+        "verbs",
     )
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import uuid
@@ -9,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import LifecycleError, UsageError
+
+if TYPE_CHECKING:
+    from lifecycle.core.signature import Array
 
 API_KEY = "LIFECYCLE_API_KEY"
 NPY = "application/x-npy"
@@ -56,6 +60,36 @@ def read_question(files: Sequence[Path]) -> Question:
         if not question.media_type.startswith("image/"):
             raise UsageError(f"{file} is no image; only images can be sent several at once")
     return _form(files, questions)
+
+
+def question_of(rows: Array | Sequence[JSON] | Path | Sequence[Path]) -> Question:
+    """The body that asks about an array whose first axis counts samples, a list of rows, or files.
+
+    Raises:
+        UsageError: it is none of these.
+
+    >>> question_of([[1, 2]]).content
+    b'{"rows": [[1, 2]]}'
+    """
+    if isinstance(rows, Path):
+        return read_question([rows])
+    if hasattr(rows, "dtype"):
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.save(buffer, np.asarray(rows), allow_pickle=False)
+        return Question(content=buffer.getvalue(), media_type=NPY)
+    if isinstance(rows, str | bytes) or not isinstance(rows, Sequence) or not rows:
+        raise UsageError(
+            f"{type(rows).__name__} cannot be asked about; expected an array, a list of rows, or paths"
+        )
+    if all(isinstance(row, Path) for row in rows):
+        return read_question(cast("Sequence[Path]", rows))
+    try:
+        content = json.dumps({"rows": rows}).encode()
+    except TypeError as error:
+        raise UsageError(f"the rows cannot be written as JSON: {error}") from None
+    return Question(content=content, media_type="application/json")
 
 
 def ask(

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.core.errors import LifecycleError
+from lifecycle.core.collector import resting
+from lifecycle.core.errors import LifecycleError, UsageError, suggest
 from lifecycle.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 # What MLflow says of a server that is down, restarting or behind a network that is.
 _FOR_NOW = ("DEADLINE_EXCEEDED", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "TEMPORARILY_UNAVAILABLE")
 _PROBE_S = 5.0
+# Stores that MLflow has; a database may name its driver, as in postgresql+psycopg2.
+_SCHEMES = ("databricks", "databricks-uc", "http", "https", "mssql", "mysql", "postgresql", "sqlite", "uc")
 
 
 class AwayError(LifecycleError):
@@ -34,8 +38,17 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
 
     Raises:
         AwayError: the server does not answer: it may later.
+        UsageError: the address is none that MLflow knows.
         LifecycleError: the store or server cannot be used.
     """
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        if environment.get("MLFLOW_ALLOW_FILE_STORE") != "true":
+            _check_address(variable, environment.get(variable) or workspace.default_tracking_uri)
+    with resting():
+        return _connect(workspace, environment)
+
+
+def _connect(workspace: Workspace, environment: Mapping[str, str]) -> MlflowClient:
     from filelock import FileLock
 
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -66,6 +79,24 @@ def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -
         kind = AwayError if is_away(error, uri) else LifecycleError
         raise kind(f"MLflow at {shown(uri)} cannot be used: {reason}", hint=_HINT) from error
     return client
+
+
+def _check_address(variable: str, uri: str) -> None:
+    """Raise `UsageError` for an address that no store answers to, before MLflow is imported."""
+    scheme, colon, _ = uri.partition(":")
+    if not colon or scheme == "file":
+        if uri in _SCHEMES:
+            return
+        raise UsageError(
+            f"{variable} is '{shown(uri)}', a folder: MLflow records in databases and servers only",
+            hint=f"Write {variable}=sqlite:///PATH/mlflow.db, or unset it to record in the workspace.",
+        )
+    known = {*_SCHEMES, *(point.name for point in entry_points(group="mlflow.tracking_store"))}
+    if scheme.partition("+")[0] not in known:
+        raise UsageError(
+            f"{variable} is '{shown(uri)}', and MLflow has no store '{scheme}:': {suggest(scheme, known)}",
+            hint=f"Such as {variable}=http://127.0.0.1:5000, or unset it to record in the workspace.",
+        )
 
 
 _HINT = (

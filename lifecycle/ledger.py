@@ -21,11 +21,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from lifecycle.address import process_address
 from lifecycle.core.canonical import JSON, canonical_json
 from lifecycle.core.errors import ConflictError, LifecycleError
 from lifecycle.core.verdict import Row
 from lifecycle.history import Change, Entry, History
-from lifecycle.registry import CHAMPION, LEDGER_SUFFIX, PREVIOUS, alias_of, asking, process_address
+from lifecycle.registry import CHAMPION, LEDGER_SUFFIX, PREVIOUS, alias_of, asking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

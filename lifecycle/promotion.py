@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,11 +110,9 @@ def promote(
     """
     candidate, champion, alias = promotion.candidate, promotion.champion, promotion.alias
     check_reason(reason, force=force)
-    judged: Sequence[Row] = promotion.rows
-    forced = force and not promotion.holds
     present = f"version {champion.number}" if champion else "not set"
     require(
-        [row for row in judged if row.final] if force else judged,
+        [row for row in promotion.rows if row.final] if force else promotion.rows,
         f"{candidate.name} version {candidate.number} is not promoted",
         hint=f"{candidate.name}@{alias} is {present}, as before.",
     )
@@ -123,20 +120,25 @@ def promote(
     if champion is not None and champion.number == candidate.number:
         ledger.settle(alias, repair=True)
         return None
-    change = Change(
-        alias=alias,
-        version=candidate.number,
+    entry = ledger.append(promotion.seen, _change(promotion, reason, forced=force and not promotion.holds))
+    hint = f"The move is written down: `lifecycle history {candidate.name}` lets the alias follow."
+    with asking(client, f"move {candidate.name}@{alias}", hint=hint):
+        ledger.settle(alias, repair=True)
+    return entry
+
+
+def _change(promotion: Promotion, reason: str, *, forced: bool) -> Change:
+    """What the ledger is to say."""
+    champion = promotion.champion
+    return Change(
+        alias=promotion.alias,
+        version=promotion.candidate.number,
         before=champion.number if champion else None,
         kind=promotion.kind,
         reason=reason.strip(),
         forced=forced,
         verdict=promotion.rows,
     )
-    entry = ledger.append(promotion.seen, change)
-    hint = f"The move is written down: `lifecycle history {candidate.name}` lets the alias follow."
-    with asking(client, f"move {candidate.name}@{alias}", hint=hint):
-        ledger.settle(alias, repair=True)
-    return entry
 
 
 def rollback_target(client: MlflowClient, name: str, to: int | None = None) -> Version:

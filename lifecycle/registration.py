@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifecycle.address import process_address
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON, canonical_json
 from lifecycle.core.signature import Signature, TensorSpec
@@ -18,7 +19,6 @@ from lifecycle.registry import (
     GATES,
     RUN,
     Version,
-    process_address,
     version_of,
 )
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifecycle.address import process_address
 from lifecycle.core.artifact import Artifact, open_artifact
 from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError, suggest
 
@@ -35,6 +36,7 @@ DIGEST, EVALUATION, CHECKPOINT, GATES, RUN = (
 )
 # What MLflow answers for a model, a version or an alias that is not there.
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+ALIAS, RESERVED = r"[A-Za-z_][\w-]*", r"latest|[vV]\d+"  # what an alias looks like, and MLflow's own
 _URI = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 
 
@@ -107,35 +109,10 @@ def check_alias(alias: str, *, reserved: Iterable[str] = ()) -> None:
     Raises:
         UsageError: it may not be.
     """
-    if alias in (*reserved, "latest") or re.fullmatch(r"v\d+", alias, re.IGNORECASE):
+    if alias in reserved or re.fullmatch(RESERVED, alias):
         raise UsageError(f"alias '{alias}' is reserved; use another, such as {CHALLENGER}")
-    if not re.fullmatch(r"[A-Za-z_][\w-]*", alias):
+    if not re.fullmatch(ALIAS, alias):
         raise UsageError(f"alias is {alias!r}; expected a word, such as {CHALLENGER}")
-
-
-@contextmanager
-def process_address(client: MlflowClient) -> Iterator[None]:
-    """Lend the client's address to the process: MLflow's own look-ups of ``models:/`` go there, not to it."""
-    import mlflow
-
-    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-    before = {name: os.environ.get(name) for name in names}
-    told = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
-    tracking = mlflow.get_tracking_uri() if told else None
-    registry = mlflow.get_registry_uri() if mlflow.get_registry_uri() != mlflow.get_tracking_uri() else ""
-    mlflow.set_tracking_uri(client.tracking_uri)
-    mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"] or client.tracking_uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None takes it back
-        mlflow.set_registry_uri(registry)
-        # MLflow writes the address to the environment too, where the next project would find it.
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

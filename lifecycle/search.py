@@ -69,7 +69,12 @@ class Found:
 
 
 def search(
-    pipeline: Pipeline, trials: Sequence[Trial], workspace: Workspace, progress: Progress | None = None
+    pipeline: Pipeline,
+    trials: Sequence[Trial],
+    workspace: Workspace,
+    progress: Progress | None = None,
+    *,
+    wait_s: float = 0.0,
 ) -> list[Found]:
     """Try every combination, each as a child run, and tell which of them nothing beats.
 
@@ -82,6 +87,7 @@ def search(
         trials: In the order to try; the dense model comes before them, as what they compare with.
         workspace: Where results are kept; held for as long as the search lasts.
         progress: Where to say how far it is; by default the terminal.
+        wait_s: For how long to wait for another run in the workspace to end.
 
     Raises:
         UsageError: the pipeline has no ``train`` stage, or its budget no metric.
@@ -89,7 +95,7 @@ def search(
     if pipeline.budget.metric is None or "train" not in pipeline.stages:
         raise UsageError("a search needs a 'train' stage, and budget.metric to tell good from bad")
     progress = progress or terminal_progress()
-    with workspace.locked():
+    with workspace.locked(wait_s, progress.note):
         name = pipeline.project.name
         with (
             recording(workspace, name, progress.note) as recorder,

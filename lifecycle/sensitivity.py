@@ -27,6 +27,7 @@ def layer_effects(
     keep: float = 0.5,
     title: str = "",
     progress: Progress | None = None,
+    wait_s: float = 0.0,
 ) -> list[LayerEffect]:
     """Change one layer after another of the trained model, and measure each; the most harmful first.
 
@@ -37,6 +38,7 @@ def layer_effects(
         keep: The fraction of a layer's channels that stays, for ``prune``.
         title: What the report of the next run that makes this model calls it; without, it is not told.
         progress: Where to say how far it is; by default the terminal.
+        wait_s: For how long to wait for another run in the workspace to end.
 
     Raises:
         UsageError: the pipeline trains nothing, or its budget names no metric that is logged.
@@ -55,7 +57,7 @@ def layer_effects(
         raise UsageError("sensitivity needs a 'train' stage: it looks at the trained model")
     progress = progress or terminal_progress()
     first = replace(pipeline, stages={"train": pipeline.stages["train"]})
-    checkpoint = run_pipeline(first, workspace, progress)[-1].artifact
+    checkpoint = run_pipeline(first, workspace, progress, wait_s=wait_s)[-1].artifact
     context = Context(
         project=pipeline.project,
         data=data_maker(pipeline.project),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from lifecycle.train.batch import batch_size as extract_batch_size
     from lifecycle.train.combined import CombinedLoader
+    from lifecycle.train.consolidate import consolidate_checkpoint
     from lifecycle.train.data import move_data_to_device
     from lifecycle.train.flops import measure_flops
     from lifecycle.train.gradients import grad_norm
@@ -58,6 +59,7 @@ __all__ = [
     "OptimizerLRScheduler",
     "OptimizerLRSchedulerConfig",
     "PossibleUserWarning",
+    "consolidate_checkpoint",
     "extract_batch_size",
     "grad_norm",
     "isolate_rng",
@@ -77,6 +79,7 @@ _HOME = {
     "MisconfigurationException": "core.errors:UsageError",
     "ModelSummary": "train.summary:ModelSummary",
     "PossibleUserWarning": "train.rank_zero:PossibleUserWarning",
+    "consolidate_checkpoint": "train.consolidate:consolidate_checkpoint",
     "extract_batch_size": "train.batch:batch_size",
     "grad_norm": "train.gradients:grad_norm",
     "isolate_rng": "train.isolation:isolate_rng",

@@ -72,13 +72,11 @@ class Bodies:
             OverloadedError: too many bodies are in memory already.
             starlette.requests.ClientDisconnect: the client went away.
         """
-        limit = self.limits.body_bytes
         stated = headers.get(b"content-length", b"")
-        if stated.isdigit() and (len(stated) > 18 or int(stated) > limit):
-            raise _too_large(limit)
+        if stated.isdigit() and (len(stated) > 18 or int(stated) > self.limits.body_bytes):
+            raise _too_large(self.limits.body_bytes)
         body = Body(self, int(stated or 0) if stated.isdigit() else 0, tail_at)
-        encoding = headers.get(b"content-encoding", b"identity")
-        unfold = None if encoding == b"identity" else _Unfolding(encoding, limit)
+        unfold = _unfolding(headers, self.limits) if b"content-encoding" in headers else None
         reading = self._patience.begin()
         try:
             more = True
@@ -89,21 +87,22 @@ class Bodies:
                 chunk, more = message.get("body", b""), message.get("more_body", False)
                 if unfold is None:
                     body.add(chunk, last=not more)
-                elif chunk:
-                    for part in unfold.feed(chunk):
-                        body.add(part)
-            if unfold is not None:
-                unfold.check_complete()
+                else:
+                    unfold.into(body, chunk, last=not more)
         except BaseException as error:
-            got = f"{body.size} bytes of it did"
-            body.release()
-            if isinstance(error, asyncio.CancelledError) and self._patience.ended(reading):
-                late = f"the body did not arrive within {self.limits.timeout_s:g} s; {got}"
-                raise SlowBodyError(late) from None
+            self._give_up(body, reading, error)
             raise
         finally:
             self._patience.end(reading)
         return body
+
+    def _give_up(self, body: Body, reading: asyncio.Task[object], error: BaseException) -> None:
+        """Let go of what was read; raise `SlowBodyError` where it was us who lost patience."""
+        got = f"{body.size} bytes of it did"
+        body.release()
+        if isinstance(error, asyncio.CancelledError) and self._patience.ended(reading):
+            late = f"the body did not arrive within {self.limits.timeout_s:g} s; {got}"
+            raise SlowBodyError(late) from None
 
 
 class Patience:
@@ -239,10 +238,17 @@ class _Unfolding:
                 raise UsageError(f"the body is not {self._name} as Content-Encoding says: {error}") from None
             chunk = self._decoder.unconsumed_tail or self._decoder.unused_data
 
-    def check_complete(self) -> None:
-        """Raise `UsageError` where the end is missing."""
-        if not self._decoder.eof:
+    def into(self, body: Body, chunk: bytes, *, last: bool) -> None:
+        """Add what the next bytes unfold to; raises `UsageError` where the last are not the end."""
+        for part in self.feed(chunk):
+            body.add(part)
+        if last and not self._decoder.eof:
             raise UsageError(f"the body ends before its Content-Encoding {self._name} does")
+
+
+def _unfolding(headers: Mapping[bytes, bytes], limits: BodyLimits) -> _Unfolding | None:
+    encoding = headers[b"content-encoding"]
+    return None if encoding == b"identity" else _Unfolding(encoding, limits.body_bytes)
 
 
 async def disconnected(receive: Receive) -> None:

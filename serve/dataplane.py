@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 
 from lifecycle.core.signature import Array
-from lifecycle.serve.codec import describe, names_of
+from lifecycle.serve.batching.waiting import Gone
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.errors import NotReadyError, RequestError, UnknownError
-from lifecycle.serve.waiting import Gone
+from lifecycle.serve.protocol.codec import describe, names_of
 
 
 class DataPlane:

@@ -12,11 +12,12 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import ArtifactError, LifecycleError
 from lifecycle.core.signature import Signature
 from lifecycle.export.runtime import Model, open_model
-from lifecycle.serve.batching import Batcher, Batching
-from lifecycle.serve.listener import Listener
+from lifecycle.serve.batching.batcher import Batcher
+from lifecycle.serve.batching.listener import Listener
+from lifecycle.serve.batching.options import Batching
+from lifecycle.serve.batching.probe import probe
 from lifecycle.serve.measured import measured_on
-from lifecycle.serve.oip import Decoder
-from lifecycle.serve.probe import probe
+from lifecycle.serve.protocol.oip import Decoder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

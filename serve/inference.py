@@ -12,7 +12,6 @@ from starlette.requests import ClientDisconnect
 
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.signature import Array
-from lifecycle.serve import oip
 from lifecycle.serve.answers import (
     INTERNAL,
     JSON_TYPE,
@@ -23,15 +22,16 @@ from lifecycle.serve.answers import (
     refusal,
     send_answer,
 )
-from lifecycle.serve.binary import HEADER
 from lifecycle.serve.body import Bodies, Body, disconnected
-from lifecycle.serve.codec import may_hold_booleans, parse_json, render_json
 from lifecycle.serve.compression import folded
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.errors import GoneError, OverloadedError
 from lifecycle.serve.guard import ID_HEADER, check_json, identify, log_failure
 from lifecycle.serve.pressure import Pressure
+from lifecycle.serve.protocol import oip
+from lifecycle.serve.protocol.binary import HEADER
+from lifecycle.serve.protocol.codec import may_hold_booleans, parse_json, render_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,11 +101,9 @@ class Inference:
             if self._plane.models.get(name) is not endpoint:  # another version came with the body
                 endpoint = self._plane.find(name, version)
             asked = _decode(body.content, json_size, endpoint)
+            deadline_s = _sooner(timeout_s, asked.timeout_s)
             outputs = await self._plane.run(
-                endpoint,
-                asked.arrays,
-                deadline_s=_sooner(timeout_s, asked.timeout_s),
-                gone=lambda: disconnected(receive),
+                endpoint, asked.arrays, deadline_s=deadline_s, gone=lambda: disconnected(receive)
             )
             status, given, content = 200, *_encode(endpoint, asked, outputs)
         except LifecycleError as error:

@@ -26,21 +26,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lifecycle.core.errors import LifecycleError
-from lifecycle.serve import oip
 from lifecycle.serve.answers import INTERNAL, error_content, model_headers, refusal
 from lifecycle.serve.body import Bodies, BodyLimits
-from lifecycle.serve.codec import render_json
 from lifecycle.serve.compression import Compressed
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint
 from lifecycle.serve.errors import NotReadyError, UnknownError
 from lifecycle.serve.guard import RequestId
 from lifecycle.serve.inference import Front, Inference
-from lifecycle.serve.leaving import Leaving
-from lifecycle.serve.predictions import Predictions
+from lifecycle.serve.observability.reckoning import Reckoning
+from lifecycle.serve.page.site import Site
+from lifecycle.serve.predict.predictions import Predictions
 from lifecycle.serve.pressure import Pressure
-from lifecycle.serve.reckoning import Reckoning
-from lifecycle.serve.site import Site
+from lifecycle.serve.processes.leaving import Leaving
+from lifecycle.serve.protocol import oip
+from lifecycle.serve.protocol.codec import render_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,29 +10,29 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.serve.access_log import AccessLog, write_to_stderr
-from lifecycle.serve.batching import Batching
+from lifecycle.serve.access.cors import allow_origins
+from lifecycle.serve.access.gate import Gate
+from lifecycle.serve.access.hosts import Hosts
+from lifecycle.serve.access.keys import read_keys
+from lifecycle.serve.batching.listener import Listener
+from lifecycle.serve.batching.options import Batching
 from lifecycle.serve.body import BodyLimits
-from lifecycle.serve.cells import Cells
-from lifecycle.serve.cors import allow_origins
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint, open_endpoint
-from lifecycle.serve.exposition import expose
-from lifecycle.serve.following import Following
-from lifecycle.serve.gate import Gate
-from lifecycle.serve.hosts import Hosts
-from lifecycle.serve.keys import read_keys
-from lifecycle.serve.leaving import Leaving
-from lifecycle.serve.listener import Listener
-from lifecycle.serve.meter import MeteredModel
-from lifecycle.serve.metrics import CELLS, Metrics
-from lifecycle.serve.observed import Observed
-from lifecycle.serve.reckoning import Reckoning
+from lifecycle.serve.following.following import Following
+from lifecycle.serve.observability.access_log import AccessLog, write_to_stderr
+from lifecycle.serve.observability.cells import Cells
+from lifecycle.serve.observability.exposition import expose
+from lifecycle.serve.observability.meter import MeteredModel
+from lifecycle.serve.observability.metrics import CELLS, Metrics
+from lifecycle.serve.observability.observed import Observed
+from lifecycle.serve.observability.reckoning import Reckoning
+from lifecycle.serve.observability.tracing import Traced, open_provider
+from lifecycle.serve.processes.leaving import Leaving
+from lifecycle.serve.processes.share import Share, share_cores
+from lifecycle.serve.processes.worker import report_failure, running, watch_supervisor
 from lifecycle.serve.routes import Routes
 from lifecycle.serve.settings import ServedModel, Settings
-from lifecycle.serve.share import Share, share_cores
-from lifecycle.serve.tracing import Traced, open_provider
-from lifecycle.serve.worker import report_failure, running, watch_supervisor
 
 KEYS_LOOK_S = 1.0
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from lifecycle.serve.bento import fronted_service
+from lifecycle.serve.processes.bento import fronted_service
+from lifecycle.serve.processes.share import share_cores
+from lifecycle.serve.processes.worker import configure_logging, home, report_failure
 from lifecycle.serve.server import Worker
 from lifecycle.serve.settings import VARIABLE, Settings
-from lifecycle.serve.share import share_cores
-from lifecycle.serve.worker import configure_logging, home, report_failure
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -77,7 +77,7 @@ LONGEST = (
     "pipeline/test_chaos.py",
     "test_ledger.py",
     "cli/test_promotion.py",
-    "serve/test_following.py",
+    "serve/following/test_following.py",
     "compress/test_networks.py",
     "train/strategies/test_launch.py",
 )

@@ -107,21 +107,6 @@ def test_the_image_runs_without_root_and_asks_readyz_for_its_health() -> None:
     assert "models:/${MODEL_NAME" in serve and "@champion" in serve
 
 
-@pytest.mark.parametrize(
-    "page",
-    sorted(
-        path.relative_to(ROOT).as_posix()
-        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
-    ),
-)
-def test_relative_links_of_the_documentation_resolve(page: str) -> None:
-    text = (ROOT / page).read_text()
-    targets = re.findall(r"\]\((?!\w+:)([^)#\s]*)(?:#[^)\s]*)?\)", text)
-    assert [
-        target for target in targets if target and not (ROOT / page).parent.joinpath(target).exists()
-    ] == []
-
-
 def test_every_decision_is_listed() -> None:
     index = (ROOT / "docs/adr/README.md").read_text()
     assert [path.name for path in ROOT.glob("docs/adr/0*.md") if f"({path.name})" not in index] == []

@@ -40,6 +40,7 @@ def test_the_surface_is_what_it_is() -> None:
         "LightningDataModule",
         "LightningModule",
         "Module",
+        "Pipeline",
         "Signature",
         "TensorSpec",
         "Trainer",

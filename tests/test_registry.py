@@ -8,11 +8,12 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from lifecycle.address import process_address
 from lifecycle.core.artifact import Draft
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import ArtifactError, LifecycleError, UsageError
 from lifecycle.registration import register
-from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, process_address, set_alias
+from lifecycle.registry import CHAMPION, alias_of, fetch, find_version, set_alias
 from lifecycle.tracking import connect
 from lifecycle.workspace import Workspace
 from tests.versions import checkpoint_of, image, proven_bundle, registered, stored_file

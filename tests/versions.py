@@ -60,6 +60,7 @@ class Net(pl.Module):
 """
 DATA = '''
 import torch
+from pathlib import Path
 from torch.utils.data import DataLoader, TensorDataset
 import lifecycle as pl
 
@@ -71,6 +72,8 @@ class Images(pl.DataModule):
         self.count, self.name = count, name
 
     def fingerprint(self):
+        if self.name.endswith(".csv"):
+            return Path(__file__).with_name(self.name).read_text()
         return self.name
 
     def test_dataloader(self):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 
@@ -196,7 +196,21 @@ _BUILT_IN = ("cuda", "mps", "cpu")
 def kinds() -> dict[str, type[Accelerator]]:
     """Every kind of device by name: built-in ones, then those of entry points ``lifecycle.accelerators``."""
     names = dict.fromkeys((*_BUILT_IN, *plugins.table("accelerators")))
-    return {name: cast("type[Accelerator]", plugins.load("accelerators", name)) for name in names}
+    return {name: load_accelerator(name) for name in names}
+
+
+def load_accelerator(name: str) -> type[Accelerator]:
+    """The class of an accelerator, built in or of another distribution.
+
+    Raises:
+        UsageError: there is none of that name, or it is none.
+    """
+    found = plugins.load("accelerators", name)
+    if not (isinstance(found, type) and issubclass(found, Accelerator)):
+        raise UsageError(
+            f"the accelerator '{name}' is {found!r}, no class of lifecycle.accelerators.Accelerator"
+        )
+    return found
 
 
 def accelerator_of(accelerator: object = "auto") -> Accelerator:
@@ -219,7 +233,7 @@ def accelerator_of(accelerator: object = "auto") -> Accelerator:
             raise UsageError(
                 f"accelerator={accelerator!r}: {suggest(str(accelerator), ['auto', 'gpu', *sorted(known)])}"
             )
-        kind = cast("type[Accelerator]", plugins.load("accelerators", str(accelerator)))
+        kind = load_accelerator(str(accelerator))
         if kind.is_available():
             return kind()
         if kind.install_hint:

@@ -12,22 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
-from torch import Tensor
 
 from lifecycle.core.errors import ArtifactError, UsageError
-from lifecycle.train.errors import other_groups, other_model, other_optimizer, unreadable
-from lifecycle.train.foreign import lightnings_state, warn_of_what_differs
-from lifecycle.train.hparams import arguments_from, checkpointed
+from lifecycle.train.errors import unreadable
+from lifecycle.train.foreign import lightnings_state
+from lifecycle.train.hparams import checkpointed
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
 from lifecycle.train.optim import Optimization, scheduler_states
 from lifecycle.train.packed import unpacked
-from lifecycle.train.pooling import mean_gradients, merged
 from lifecycle.train.precision import Precision
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
 from lifecycle.train.strategies.base import Strategy
-from lifecycle.train.torchmetric import metric_states, metrics_of, restore_metrics
+from lifecycle.train.torchmetric import metric_states, metrics_of
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks.base import Callback
@@ -82,12 +80,12 @@ def snapshot(
     Nothing is copied: the tensors are those at work. All processes call it; whole is what the first one gets.
     """
     strategy = strategy or Strategy()
-    state = progress.state
+    state, divided = progress.state, _divided(strategy)
     content: dict[str, object] = {
         "epoch": state.epoch,
         "global_step": state.global_step,
         "pytorch-lightning_version": FORMAT_VERSION,
-        "state_dict": strategy.state_dict(module),
+        "state_dict": strategy.state_dict(module, **divided),
         "loops": {"lifecycle": _loop_state(module, progress, strategy)},
         "callbacks": {},
         "optimizer_states": [],
@@ -100,7 +98,8 @@ def snapshot(
         return content
     content["callbacks"] = {c.state_key: found for c in callbacks if (found := c.state_dict())}
     content["optimizer_states"] = [
-        strategy.optimizer_state(module, optimizer) for optimizer in progress.optimization.optimizers
+        strategy.optimizer_state(module, optimizer, **divided)
+        for optimizer in progress.optimization.optimizers
     ]
     content["lr_schedulers"] = scheduler_states(progress.optimization.schedules)
     if scaling := progress.precision.state_dict():
@@ -120,8 +119,15 @@ def _loop_state(module: Module, progress: Progress, strategy: Strategy) -> dict[
     }
     if strategy.world_size > 1:
         # What differs between processes; the first one's is where that of a single one is.
-        state["ranks"] = strategy.gathered(own)[1:]
+        in_parts = strategy.together is not None and own["gradients"]
+        shared = own | {"gradients": None} if in_parts else own
+        state["ranks"] = strategy.gathered(shared)[1:]
     return state
+
+
+def _divided(strategy: Strategy) -> dict[str, Any]:
+    """How to ask for a state: tensors that lie in several processes stay there if those save together."""
+    return {} if strategy.together is None else {"divided": True}
 
 
 def _own_part(module: Module, progress: Progress, strategy: Strategy) -> dict[str, object]:
@@ -131,7 +137,7 @@ def _own_part(module: Module, progress: Progress, strategy: Strategy) -> dict[st
     return {
         "logbook": [] if progress.state.epoch_done else progress.logbook.state_dict(named),
         "metrics": {} if progress.state.epoch_done else metric_states(module),
-        "gradients": strategy.gradients(module) if waiting else {},
+        "gradients": strategy.gradients(module, **_divided(strategy)) if waiting else {},
         "data": None if progress.feed is None else progress.feed.state_dict(),
     }
 
@@ -155,125 +161,22 @@ def own_state(content: Mapping[str, Any], *, automatic: bool = True) -> dict[str
     return cast("dict[str, Any]", own)
 
 
-def restore_module(
-    content: Mapping[str, Any],
-    module: Module,
-    *,
-    strict: bool | None = None,
-    strategy: Strategy | None = None,
-) -> None:
-    """Load the weights.
+def load_ckpt(path: Path, map_location: Any = "cpu", *, lazy: bool = False) -> dict[str, object]:
+    """Read a checkpoint, a file or a folder of several processes; tensors and plain values only.
 
     Args:
-        content: Of a checkpoint.
-        module: Whose weights.
-        strict: Whether keys must be the same; by default as the module says.
-        strategy: Of a module that may lie in several processes.
+        path: Where it is.
+        map_location: As ``torch.load`` has it.
+        lazy: Of a folder, read the weights; what is divided besides comes as `Stored`.
 
     Raises:
-        UsageError: the checkpoint is of another model; says what differs.
+        UsageError: there is none.
+        ArtifactError: a file is torn, or it is not a checkpoint.
     """
-    weights = cast("Mapping[str, Tensor]", content["state_dict"])
-    strict = module.strict_loading if strict is None else strict
-    if strict and (error := other_model(weights, module.state_dict())) is not None:
-        raise error
-    (strategy or Strategy()).load_state_dict(module, weights, strict=strict)
+    if path.is_dir():
+        from lifecycle.train.sharded.reading import Shards
 
-
-def restore_callbacks(content: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
-    """Give every callback its state back."""
-    states = content.get("callbacks", {})
-    for callback in callbacks:
-        if callback.state_key in states:
-            callback.load_state_dict(states[callback.state_key])
-
-
-def restore_progress(
-    content: Mapping[str, Any], module: Module, progress: Progress, strategy: Strategy | None = None
-) -> None:
-    """Put a fit back to where `snapshot` was taken, when its optimizers are made.
-
-    Raises:
-        UsageError: the checkpoint is of other optimizers or data; says what differs.
-    """
-    strategy = strategy or Strategy()
-    own = own_state(content, automatic=module.automatic_optimization)
-    own = own | part_of_rank(own, strategy)
-    progress.state.load_state_dict(own["state"])
-    progress.results.load_state_dict(own["results"])
-    _restore_optimization(content, module, progress.optimization, strategy)
-    if progress.precision.state_key in content:
-        progress.precision.load_state_dict(content[progress.precision.state_key])
-    restore_metrics(module, own["metrics"])
-    progress.logbook.load_state_dict(own["logbook"], dict(metrics_of(module)))
-    strategy.load_gradients(module, own["gradients"])
-    if own["seed"] is None:
-        warn_of_what_differs(content, progress.state)
-    else:
-        progress.seed = own["seed"]
-
-
-def part_of_rank(own: Mapping[str, Any], strategy: Strategy) -> dict[str, Any]:
-    """What a process takes back of what each had of its own, when there may be another number of them now.
-
-    Another number begins with the sums of all in the first process, and with the mean of gradients that wait.
-    """
-    rank, count = strategy.global_rank, strategy.world_size
-    ranks = [own, *own.get("ranks", ())]
-    gradients = [part["gradients"] for part in ranks if part["gradients"] is not None]
-    whole = mean_gradients(gradients)
-    if len(ranks) == count:
-        alike = len(gradients) == count and not strategy.sharded
-        return {name: ranks[rank][name] for name in OWN} | ({} if alike else {"gradients": whole})
-    found: dict[str, Any] = {name: own[name] for name in OWN}
-    found["logbook"] = [] if rank else merged([part["logbook"] for part in ranks])
-    found["gradients"] = whole
-    if own["metrics"] and not own["state"]["epoch_done"]:
-        log.warning(
-            "the checkpoint is of %d processes, and there are %d now: torchmetrics objects count what the "
-            "first had of this epoch",
-            len(ranks),
-            count,
-        )
-        found["metrics"] = {} if rank else own["metrics"]
-    return found
-
-
-def _restore_optimization(
-    content: Mapping[str, Any], module: Module, optimization: Optimization, strategy: Strategy
-) -> None:
-    for key, what, wanted in (
-        ("optimizer_states", "optimizers", optimization.optimizers),
-        ("lr_schedulers", "learning rate schedulers", optimization.schedules),
-    ):
-        saved = content.get(key, [])
-        if wanted and not content.get("optimizer_states"):
-            raise UsageError(
-                "the checkpoint holds weights alone (save_weights_only=True), so a fit cannot go on from it",
-                hint="Begin a new fit with module = load_from_checkpoint(path), or save whole checkpoints.",
-            )
-        if len(saved) != len(wanted):
-            raise UsageError(
-                f"the checkpoint holds {len(saved)} {what}, and configure_optimizers returned {len(wanted)}",
-                hint="A fit goes on with the optimizers and schedulers that were saved.",
-            )
-    for optimizer, values in zip(optimization.optimizers, content["optimizer_states"], strict=True):
-        if (error := other_groups(values, optimizer)) is not None:
-            raise error
-        strategy.load_optimizer_state(module, optimizer, values)
-        if (error := other_optimizer(values, optimizer)) is not None:
-            raise error
-    for schedule, values in zip(optimization.schedules, content["lr_schedulers"], strict=True):
-        schedule.scheduler.load_state_dict(values)
-
-
-def load_ckpt(path: Path, map_location: Any = "cpu") -> dict[str, object]:
-    """Read a checkpoint; tensors and plain values only.
-
-    Raises:
-        UsageError: there is no such file.
-        ArtifactError: the file is torn or is not a checkpoint.
-    """
+        return _checked(Shards(path).content(map_location, lazy=lazy), path)
     if not path.is_file():
         beside = sorted(p.name for p in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
         raise UsageError(f"no checkpoint {path}; beside it: {', '.join(beside) or '(nothing)'}")
@@ -281,27 +184,11 @@ def load_ckpt(path: Path, map_location: Any = "cpu") -> dict[str, object]:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise unreadable(path, error) from error
+    return _checked(content, path)
+
+
+def _checked(content: Any, path: Path) -> dict[str, object]:
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
         raise ArtifactError(f"{path} is not a checkpoint of a trainer: it lacks {', '.join(missing)}")
     return cast("dict[str, object]", unpacked(content))
-
-
-def load_module(
-    cls: type[M],
-    path: Path,
-    map_location: Any,
-    strict: bool | None,
-    overrides: Mapping[str, Any],
-    hparams_file: str | Path | None = None,
-) -> M:
-    """Make a module with the arguments that a checkpoint or a file holds, and give it the weights."""
-    content = cast("dict[str, Any]", load_ckpt(path, map_location or "cpu"))
-    module = cls(**arguments_from(content, cls, overrides, hparams_file=hparams_file))
-    module.configure_model()
-    module.on_load_checkpoint(content)
-    restore_module(content, module, strict=strict)
-    if map_location is None:
-        return module
-    tensors = (value for value in content["state_dict"].values() if isinstance(value, Tensor))
-    return module.to(next((tensor.device for tensor in tensors), module.device))

@@ -137,7 +137,7 @@ class Evaluation:
                 break
             self._batch(batch, number, at)
             last = batch
-            if self.interrupts.received:
+            if self.interrupts.received and self.interrupts.alone:
                 self._interrupted()
         if missing:
             self._keep_company(last, missing, at)

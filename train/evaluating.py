@@ -68,7 +68,9 @@ def evaluation(
         ),
         results=progress.results,
         precision=progress.precision,
-        prepare=preparer(module, trainer.datamodule, progress.precision, trainer.device),
+        prepare=preparer(
+            module, trainer.datamodule, progress.precision, trainer.device, images_last=trainer.channels_last
+        ),
         no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
         interrupts=trainer.interrupts,
         seed=mix(progress.seed, _STREAMS[kind]),  # not that of training

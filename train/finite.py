@@ -104,7 +104,8 @@ class FiniteCheck:
             self._judge_sent()
         if self._losses:
             losses, places = self._taken()
-            self._judge(_together(losses).tolist(), places)
+            on_host = losses[0].device.type == "cpu"
+            self._judge([loss.item() for loss in losses] if on_host else _together(losses).tolist(), places)
 
     def _taken(self) -> tuple[list[Tensor], Places]:
         taken, self._losses = self._losses, []

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lifecycle.train import options
-from lifecycle.train.checkpoint import Progress, own_state, part_of_rank, restore_progress
+from lifecycle.train.checkpoint import Progress, own_state
 from lifecycle.train.evaluate import Evaluation
 from lifecycle.train.evaluating import evaluation, explained
 from lifecycle.train.feed import Feed, feed_of
 from lifecycle.train.finite import FiniteCheck
+from lifecycle.train.fused import fuse
 from lifecycle.train.hooks import STRATEGY, Hooks
 from lifecycle.train.loop import Batches, FitLoop
 from lifecycle.train.optim import optimization
-from lifecycle.train.optimize import Automatic, Manual, Tools, backward, backward_of
+from lifecycle.train.optimize import Automatic, Tools, backward, backward_of
+from lifecycle.train.optimize_manual import Manual
 from lifecycle.train.optimizer import ModuleOptimizer
 from lifecycle.train.pooling import share
+from lifecycle.train.restoring import part_of_rank, restore_progress
 from lifecycle.train.steps import bound_step, preparer
 from lifecycle.train.uneven import agree_on_batches, in_step
 
@@ -68,6 +71,9 @@ class Fitting:
         progress.optimization = optimization(
             module.configure_optimizers(), automatic=module.automatic_optimization
         )
+        if trainer.fused:
+            for optimizer in progress.optimization.optimizers:
+                fuse(optimizer)
         self._tools = tools = self._make_tools()
         optimize = self._optimize(tools)
         plan.validates = trainer.enable_validation
@@ -75,6 +81,8 @@ class Fitting:
         trainer.report_hyperparameters(module)
         module.zero_grad()
         share(progress.logbook, module, trainer.strategy, steps=True)
+        if progress.logbook.sync is not None:
+            progress.logbook.sync = hooks.phase("sync", progress.logbook.sync)
         if content is not None:
             restore_progress(content, module, progress, trainer.strategy)
         if not progress.state.batch:
@@ -92,11 +100,18 @@ class Fitting:
             self._evaluation()
         plan.validated_at = time.monotonic()
         module._logbook = None if trainer.barebones else progress.logbook
+        prepare = preparer(
+            module,
+            trainer.datamodule,
+            progress.precision,
+            trainer.device,
+            images_last=trainer.channels_last,
+        )
         loop = FitLoop(
             module=module,
             hooks=hooks,
             optimize=optimize,
-            train=hooks.profiled("run_training_batch", optimize),
+            train=self._timed(optimize),
             schedules=progress.optimization.schedules if module.automatic_optimization else (),
             plan=plan,
             state=progress.state,
@@ -106,7 +121,7 @@ class Fitting:
             stream=trainer.stream_of(progress.seed),
             feed=self.training_feed(),
             load=self._load,
-            prepare=preparer(module, trainer.datamodule, progress.precision, trainer.device),
+            prepare=prepare and hooks.phase("transfer", prepare),
             validate=self.validate,
             finite=self._finite,
             interrupts=trainer.interrupts,
@@ -122,6 +137,11 @@ class Fitting:
                 explained(error, module, lambda: tools.step(batch, progress.state.batch))
             raise
 
+    def _timed(self, optimize: Automatic | Manual) -> Callable[[Any, int, bool], None]:
+        """Training on a batch; what of it is neither forward nor backward is the optimizer's."""
+        train = self._hooks.profiled("run_training_batch", optimize)
+        return train if isinstance(optimize, Manual) else self._hooks.phase("optimizer", train)
+
     def _data_of(self, content: Mapping[str, Any]) -> Any:
         """How a checkpoint describes the training data of this process."""
         return part_of_rank(own_state(content), self._trainer.strategy)["data"]
@@ -129,17 +149,22 @@ class Fitting:
     def _make_tools(self) -> Tools:
         trainer, module, progress = self._trainer, self._module, self._progress
         strategy, automatic = trainer.strategy, module.automatic_optimization
-        step = strategy.training_step(
-            module, bound_step(module, "training_step", progress.precision), automatic=automatic
-        )
+        hooks = self._hooks
+        step = bound_step(module, "training_step", progress.precision)
+        if trainer.compilation is not None:
+            step = trainer.compilation.watched(module, step)
+        step = hooks.phase("forward", step)
+        step = strategy.training_step(module, step, automatic=automatic)
+        if strategy.world_size > 1:  # what processes exchange before a step, its buffers say, is apart
+            step = hooks.phase("sync", step)
         return Tools(
             module=module,
-            hooks=self._hooks,
+            hooks=hooks,
             state=progress.state,
             plan=trainer.fit_loop,
             precision=progress.precision,
             logbook=progress.logbook,
-            step=self._hooks.profiled(f"{STRATEGY}.training_step", step),
+            step=hooks.profiled(f"{STRATEGY}.training_step", step),
             scales=progress.precision.scales,
             clip_val=trainer.gradient_clip_val,
             clip_algorithm=trainer.gradient_clip_algorithm,
@@ -151,7 +176,8 @@ class Fitting:
         optimizers = self._progress.optimization.optimizers
         if not self._module.automatic_optimization:
             manual = Manual(tools)
-            self.wrapped = [ModuleOptimizer(o, self._module, manual.step) for o in optimizers]
+            step = self._hooks.phase("optimizer", manual.step)
+            self.wrapped = [ModuleOptimizer(o, self._module, step) for o in optimizers]
             return manual
         automatic = Automatic(tools, optimizers[0])
         self.wrapped = [automatic.wrapped]
@@ -266,4 +292,4 @@ class Fitting:
         """Gradients of a loss in manual optimization."""
         assert self._tools is not None
         backward(self._tools, loss, backward_of(self._tools), *args, **kwargs)
-        self._trainer.strategy.after_backward(self._module)
+        self._hooks.phase("sync", self._trainer.strategy.after_backward)(self._module)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,56 @@ def measure_flops(
         if loss_fn is not None:
             loss_fn(outputs).backward()  # type: ignore[no-untyped-call]
     return counter.get_total_flops()
+
+
+class StepFlops:
+    """Counts the operations of the first batch's forward and backward, as they are done.
+
+    Args:
+        wanted: Whether to count them.
+
+    Attributes:
+        per_sample: Operations for each sample; 0 while they are not known.
+    """
+
+    def __init__(self, *, wanted: bool = False) -> None:
+        self.per_sample = 0.0
+        self._wanted = wanted
+        self._depth = self._counted = 0
+        self._counter: Any = None
+
+    def begin(self) -> None:
+        """A forward or backward begins; they may lie within each other."""
+        if not self._wanted:
+            return
+        self._depth += 1
+        if self._counter is None:
+            from torch.utils.flop_counter import FlopCounterMode
+
+            self._counter = FlopCounterMode(display=False)
+            self._counter.__enter__()
+
+    def end(self) -> None:
+        """It ends."""
+        if not self._wanted:
+            return
+        self._depth -= 1
+        if not self._depth:
+            self._counter.__exit__(None, None, None)
+            self._counted += self._counter.get_total_flops()
+            self._counter = None
+
+    def settle(self, told: float | None, samples: int) -> None:
+        """A batch is done: what was counted in it counts for all samples.
+
+        Args:
+            told: Operations of this batch as the module tells them, if it does.
+            samples: In the batch.
+        """
+        if told is not None:
+            self.per_sample, self._wanted = told / max(samples, 1), False
+        elif self._wanted:
+            self.per_sample, self._wanted = self._counted / max(samples, 1), False
 
 
 def available_flops(device: torch.device, precision: str) -> float | None:

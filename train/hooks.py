@@ -96,6 +96,7 @@ class Hooks(dict[str, Calls]):
         super().__init__()
         self._module = module
         self._profiler = profiler
+        self._timers = tuple(callback for callback in callbacks if callback.times)
 
         def bound(name: str, chosen: Sequence[Callback]) -> Calls:
             return tuple(
@@ -142,14 +143,45 @@ class Hooks(dict[str, Calls]):
 
         return timed
 
+    def phase(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call itself, or one that callbacks are told of as a part of the training step."""
+        timers = self._timers
+        if not timers:
+            return call
+
+        def told(*arguments: object, **options: object) -> Any:
+            for timer in timers:
+                timer.phase_begins(name)
+            try:
+                return call(*arguments, **options)
+            finally:
+                for timer in timers:
+                    timer.phase_ends(name)
+
+        return told
+
     @property
     def timed(self) -> bool:
         """Whether a profiler times them."""
         return self._profiler is not None
 
-    def reading(self, action: str, batches: Iterator[Any]) -> Iterator[Any]:
-        """The iterator itself, or one of which the profiler times how long each batch is waited for."""
-        return batches if self._profiler is None else iter(self.profiled(action, _next_of(batches)), _END)
+    @property
+    def split(self) -> bool:
+        """Whether a callback is told of the parts of a step."""
+        return bool(self._timers)
+
+    def reading(self, action: str, batches: Iterator[Any], *, trains: bool = False) -> Iterator[Any]:
+        """The iterator itself, or one of which is timed how long each batch is waited for.
+
+        Args:
+            action: For a profiler.
+            batches: Of an epoch.
+            trains: Whether they are trained on: then waiting is a part of the step.
+        """
+        if not (self.timed or (trains and self.split)):
+            return batches
+        following = self.profiled(action, _next_of(batches))
+        return iter(self.phase("data", following) if trains else following, _END)
 
     def _of_module(self, name: str) -> Calls:
         if not self.overridden(name):

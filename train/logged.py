@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lifecycle.train.metrics import Entry, Logbook
+from lifecycle.train.log_entry import Entry
+from lifecycle.train.metrics import Logbook
 from lifecycle.train.module import Module
 from lifecycle.train.torchmetric import batch_value
 

@@ -105,7 +105,7 @@ class FitLoop:
         """Index, batch, and whether it is the last of the epoch: known when the next is not there."""
         state, num_batches = self.state, self.plan.num_batches
         index = state.batch
-        source = self.hooks.reading(READING, self.feed.batches(self.seed, state.epoch, index))
+        source = self.hooks.reading(READING, self.feed.batches(self.seed, state.epoch, index), trains=True)
         if num_batches is not None:
             for batch in source:
                 yield index, batch, index + 1 >= num_batches
@@ -214,8 +214,8 @@ class FitLoop:
         for call in self.hooks.saves:
             call(stepped=not state.pending, validated=state.validated, epoch_ended=epoch_ended)
         state.validated = False
-        if self.interrupts.received:
-            self.interrupts.act()
+        if self.interrupts.heeding:
+            self.interrupts.at_boundary()
 
     def step_schedules(self, *, follow_metric: bool) -> None:
         """Step what is due after a batch; schedules of epochs step with the last, before it is validated."""

@@ -5,24 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from lifecycle.core.errors import UsageError
 from lifecycle.train.hparams import HyperParameters
-from lifecycle.train.manual import ManualOptimization
-from lifecycle.train.metrics import Logbook, Reduction
+from lifecycle.train.log_entry import Reduction
+from lifecycle.train.metrics import Logbook
+from lifecycle.train.module_place import PlacedModule
 from lifecycle.train.overridable import StepOutput
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Module", "StepOutput"]
 
 
-class Module(ManualOptimization):
+class Module(PlacedModule):
     """Subclass it, write `forward`, `training_step` and `configure_optimizers`, and give it to a Trainer.
 
     Steps take whatever the loader yields, so they are declared with open arguments here; write yours
@@ -74,8 +71,11 @@ class Module(ManualOptimization):
         self._logbook: Logbook | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        """What a copy takes over: it belongs to no trainer."""
-        return {**self.__dict__, "trainer": None, "_logbook": None}
+        """What a copy takes over: it belongs to no trainer, and its forward is its own."""
+        state = {**self.__dict__, "trainer": None, "_logbook": None}
+        if hasattr(state.get("forward"), "compiles"):
+            del state["forward"]
+        return state
 
     # Logging
 
@@ -242,65 +242,6 @@ class Module(ManualOptimization):
             weights_only: Of no effect: nothing but tensors and plain values is ever read.
             overrides: Arguments that replace those of the checkpoint.
         """
-        from lifecycle.train.checkpoint import load_module
+        from lifecycle.train.restoring import load_module
 
         return load_module(cls, Path(checkpoint_path), map_location, strict, overrides, hparams_file)
-
-    # Where it is
-
-    def all_gather(self, data: Any, group: object = None, sync_grads: bool = False) -> Any:
-        """Values of all processes along a new first axis; with one process, the data itself.
-
-        Args:
-            data: A tensor or a number, or such in lists, tuples and dictionaries.
-            group: Of processes; all by default.
-            sync_grads: Whether gradients flow back to the processes.
-        """
-        if self.trainer is None:
-            return data
-        return self.trainer.strategy.all_gather(data, group=group, sync_grads=sync_grads)
-
-    @property
-    def current_epoch(self) -> int:
-        """The epoch at work; 0 without a trainer."""
-        return self.trainer.current_epoch if self.trainer else 0
-
-    @property
-    def global_step(self) -> int:
-        """Optimizer steps so far; 0 without a trainer."""
-        return self.trainer.global_step if self.trainer else 0
-
-    @property
-    def global_rank(self) -> int:
-        """Index of this process among all."""
-        return self.trainer.global_rank if self.trainer else 0
-
-    @property
-    def local_rank(self) -> int:
-        """Index of this process on its machine."""
-        return self.trainer.local_rank if self.trainer else 0
-
-    @property
-    def logger(self) -> Any:
-        """The trainer's first logger, or None."""
-        return self.trainer.logger if self.trainer else None
-
-    @property
-    def loggers(self) -> list[Any]:
-        """The trainer's loggers."""
-        return self.trainer.loggers if self.trainer else []
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next((p.device for p in self.parameters()), torch.device("cpu"))
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the first floating parameter."""
-        return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype())
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether the parameters are on a CUDA device."""
-        return self.device.type == "cuda"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lifecycle.train.metrics import MERGE, Entry, Logbook
+from lifecycle.train.log_entry import MERGE, Entry
+from lifecycle.train.metrics import Logbook
 from lifecycle.train.torchmetric import Metric, metrics_of, perhaps_unfed
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def merged(states: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def mean_gradients(ranks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Gradients that wait in several processes, averaged: those of one process with all their samples."""
+    if len(ranks) == 1:
+        return dict(ranks[0])
     names = {name: None for gradients in ranks for name in gradients}
     return {
         name: torch.stack([gradients[name] for gradients in ranks if name in gradients]).sum(0) / len(ranks)

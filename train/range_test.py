@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from lifecycle.train.module import Module
+    from lifecycle.train.strategies import Strategy
     from lifecycle.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -133,8 +134,11 @@ class LRFinder:
 class _Watch(Callback):
     """Sets the rate before each window of batches, and notes the loss after it."""
 
-    def __init__(self, finder: LRFinder, optimizer: Optimizer, threshold: float | None) -> None:
+    def __init__(
+        self, finder: LRFinder, optimizer: Optimizer, threshold: float | None, strategy: Strategy
+    ) -> None:
         self.finder = finder
+        self.strategy = strategy
         self.optimizer = optimizer
         self.threshold = threshold
         self.state = FitState()
@@ -171,7 +175,9 @@ class _Watch(Callback):
             self.best = smoothed
 
     def _smoothed(self, step: int) -> float:
-        value = float(torch.stack(self.window).sum())
+        # The mean over all processes, added up in one order by each: they come to the same decisions.
+        values = self.strategy.gathered(float(torch.stack(self.window).sum()))
+        value = sum(values) / len(values)
         self.average = _SMOOTHING * self.average + (1 - _SMOOTHING) * value
         return self.average / (1 - _SMOOTHING ** (step + 1))
 
@@ -206,7 +212,7 @@ def range_test(
     optimizers: Sequence[Optimizer] = trainer.optimizers
     if len(optimizers) != 1:
         raise UsageError(f"a range test works with one optimizer, and there are {len(optimizers)}")
-    watch = _Watch(finder, optimizers[0], early_stop_threshold)
+    watch = _Watch(finder, optimizers[0], early_stop_threshold, trainer.strategy)
     rehearsal = Rehearsal(trainer, module, watch)
     with untouched(trainer, module):
         rehearsal.run(rehearsal.feed(loaders), steps=num_training, state=watch.state)

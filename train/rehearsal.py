@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from lifecycle.train.evaluate import Evaluation, Kind
 from lifecycle.train.evaluating import SPLITS
 from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
 from lifecycle.train.hooks import Hooks
+from lifecycle.train.interrupts import Interrupts
 from lifecycle.train.loggers.dummy import DummyLogger
 from lifecycle.train.loop import FitLoop
 from lifecycle.train.metrics import Logbook
@@ -26,7 +27,9 @@ from lifecycle.train.optimize import Automatic, Tools
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
 from lifecycle.train.steps import bound_step, preparer
-from lifecycle.train.torchmetric import metric_states, restore_metrics
+from lifecycle.train.strategies import Strategy
+from lifecycle.train.torchmetric import metric_states, metrics_of, restore_metrics
+from lifecycle.train.uneven import agree_on_batches, in_step
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks.base import Callback
@@ -48,28 +51,30 @@ class Rehearsal:
         trainer: Whose options count.
         module: What is trained.
         callback: Watches.
+        alone: Each of several processes trains by itself, so that one which fails holds up no other.
     """
 
-    def __init__(self, trainer: Trainer, module: Module, callback: Callback) -> None:
-        if trainer.world_size > 1:
-            raise UsageError(
-                "learning rates and batch sizes are searched in one process, and there are "
-                f"{trainer.world_size}",
-                hint="Search with devices=1, and pass what was found.",
-            )
+    def __init__(self, trainer: Trainer, module: Module, callback: Callback, *, alone: bool = False) -> None:
+        self._strategy = Strategy() if alone else trainer.strategy
         self._trainer = trainer
         self._module = module
         self._hooks = Hooks(trainer, module, [callback])
         self._precision = copy.deepcopy(trainer.precision_plugin)
 
+        self._alone = alone and trainer.world_size > 1
+
     def feed(self, loaders: object) -> Feed:
         """The training batches that these loaders give under the trainer's limits."""
-        trainer = self._trainer
+        trainer, several = self._trainer, self._trainer.world_size > 1
         return feed_of(
             loaders,
             limit=trainer.limit_train_batches,
-            split="tuning",  # all but those for training leave samplers and data as they were
+            # All but those for training leave samplers and data as they were; in training alone all of
+            # several processes get equally many batches.
+            split="train" if several else "tuning",
+            rehearsal=several,
             ordered=bool(trainer.overfit_batches),
+            shard=trainer.shard,
         )
 
     def run(self, feed: Feed, *, steps: int, state: FitState | None = None) -> None:
@@ -89,6 +94,10 @@ class Rehearsal:
                 f"{type(module).__name__} steps its optimizers itself: a tuner needs automatic optimization"
             )
         state = state or FitState()
+        strategy, seed = self._strategy, self._strategy.broadcast(torch.initial_seed())
+        if strategy.world_size > 1:
+            agree_on_batches(feed.num_batches, strategy)
+        batches = in_step(feed, strategy) if strategy.world_size > 1 and feed.num_batches is None else feed
         plan = replace(
             trainer.fit_loop,
             max_epochs=None,
@@ -106,14 +115,15 @@ class Rehearsal:
             plan=plan,
             precision=precision,
             logbook=Logbook(),
-            step=bound_step(module, "training_step", precision),
+            step=strategy.training_step(module, bound_step(module, "training_step", precision)),
             scales=precision.scales,
             clip_val=trainer.gradient_clip_val,
             clip_algorithm=trainer.gradient_clip_algorithm,
+            unsynced=strategy.unsynced,
         )
         module._logbook = tools.logbook
         optimize = Automatic(tools, trainer.optimizers[0])
-        FitLoop(
+        loop = FitLoop(
             module=module,
             hooks=self._hooks,
             optimize=optimize,
@@ -123,22 +133,26 @@ class Rehearsal:
             state=state,
             results=Results(),
             logbook=tools.logbook,
-            seed=torch.initial_seed(),
-            stream=torch.initial_seed(),
-            feed=feed,
-            load=lambda epoch: feed,
-            prepare=preparer(module, trainer.datamodule, precision, trainer.device),
+            seed=seed,
+            stream=trainer.stream_of(seed),
+            feed=batches,
+            load=lambda epoch: batches,
+            prepare=preparer(
+                module, trainer.datamodule, precision, trainer.device, images_last=trainer.channels_last
+            ),
             validate=lambda: False,
             finite=None,
-            interrupts=trainer.interrupts,
-        ).run()
+            interrupts=trainer.interrupts if trainer.world_size == 1 else Interrupts(),
+        )
+        with _metrics_alone(module) if self._alone else nullcontext():
+            loop.run()
 
     def evaluate(self, kind: Kind, loaders: object, *, batches: int) -> None:
         """Run the steps of a validation, a test or a prediction on so many batches of each loader."""
         trainer, module = self._trainer, self._module
         split = SPLITS[kind]
         feeds = evaluation_feeds(loaders, limit=getattr(trainer, f"limit_{split}_batches"), split=split)
-        Evaluation(
+        work = Evaluation(
             module=module,
             hooks=self._hooks,
             kind=kind,
@@ -146,11 +160,15 @@ class Rehearsal:
             step=bound_step(module, f"{kind}_step", loaders=len(feeds)),
             results=Results(),
             precision=self._precision,
-            prepare=preparer(module, trainer.datamodule, self._precision, trainer.device),
+            prepare=preparer(
+                module, trainer.datamodule, self._precision, trainer.device, images_last=trainer.channels_last
+            ),
             no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
             seed=torch.initial_seed(),
             most=batches,
-        ).run()
+        )
+        with _metrics_alone(module) if self._alone else nullcontext():
+            work.run()
 
 
 @contextmanager
@@ -168,6 +186,19 @@ def untouched(trainer: Trainer, module: Module) -> Iterator[None]:
         stack.enter_context(_module(module))
         stack.enter_context(_optimizers(trainer.optimizers))
         yield
+
+
+@contextmanager
+def _metrics_alone(module: nn.Module) -> Iterator[None]:
+    """Have torchmetrics objects ask no other process for what it has counted."""
+    metrics = [metric for _, metric in metrics_of(module) if metric.sync_on_compute]
+    for metric in metrics:
+        metric.sync_on_compute = False
+    try:
+        yield
+    finally:
+        for metric in metrics:
+            metric.sync_on_compute = True
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from lifecycle.train.metrics import Entry, Logbook
+from lifecycle.train.log_entry import Entry
+from lifecycle.train.metrics import Logbook
 
 Values = Iterable[tuple[Entry, str, Tensor]]
 

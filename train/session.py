@@ -13,6 +13,7 @@ from torch import nn
 from lifecycle.core.errors import UsageError
 from lifecycle.train.forward import with_forward
 from lifecycle.train.hooks import Hooks
+from lifecycle.train.memory_format import put_channels_last
 from lifecycle.train.rehearsal import TuningDone
 from lifecycle.train.trainer_state import VERBS, TrainerStatus
 
@@ -57,9 +58,15 @@ def session(
                 trainer.restore(content)
             trainer.precision_plugin.convert_module(module)
             trainer.accelerator.setup_device(trainer.device)
-            module.to(trainer.device)
+            around.callback(trainer.accelerator.teardown)
+            trainer.accelerator.setup(trainer)
+            trainer.strategy.bring(module)
+            if trainer.channels_last:
+                put_channels_last(module)
             around.callback(trainer.strategy.release, module)
             trainer.strategy.set_up(module, fits=verb == "fit", sync_batchnorm=trainer.sync_batchnorm)
+            if trainer.compilation is not None:
+                around.enter_context(trainer.compilation.around(trainer.strategy.compiled_parts(module)))
             yield hooks
             if verb == "fit":
                 hooks.call("on_fit_end")

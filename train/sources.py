@@ -75,8 +75,13 @@ def arguments(loaders: object, datamodule: DataModule | None) -> tuple[object, D
     """Loaders and data module of a verb: a data module may be passed in place of loaders.
 
     Raises:
-        UsageError: both were passed.
+        UsageError: both were passed, or a class in place of what is made of it.
     """
+    for given in (loaders, datamodule):
+        if isinstance(given, type):
+            raise UsageError(
+                f"{given.__name__} is a class: pass what is made of it, as in {given.__name__}(…)"
+            )
     if isinstance(loaders, DataModule):
         if datamodule is not None:
             raise UsageError("two data modules were passed: one in place of loaders, one as datamodule=…")

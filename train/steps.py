@@ -10,6 +10,7 @@ import torch
 
 from lifecycle.core.errors import UsageError
 from lifecycle.train.data import DataModule, move_batch
+from lifecycle.train.memory_format import channels_last
 from lifecycle.train.overridable import Overridable
 from lifecycle.train.precision import Precision
 
@@ -73,9 +74,22 @@ def _within(precision: Precision, step: Callable[..., Any]) -> Callable[..., Any
 
 
 def preparer(
-    module: Module, datamodule: DataModule | None, precision: Precision, device: torch.device
+    module: Module,
+    datamodule: DataModule | None,
+    precision: Precision,
+    device: torch.device,
+    *,
+    images_last: bool = False,
 ) -> Prepare | None:
-    """What brings a batch (and the index of its loader) to the device; None when there is nothing to do."""
+    """What brings a batch (and the index of its loader) to the device; None when there is nothing to do.
+
+    Args:
+        module: Its hooks of the transfer are called.
+        datamodule: So are these, in place of the module's.
+        precision: Converts what a batch holds.
+        device: Where to.
+        images_last: Whether channels of images are to be last in memory.
+    """
 
     def hook(name: str) -> Callable[..., Any] | None:
         for owner, base in ((datamodule, DataModule), (module, Overridable)):
@@ -87,7 +101,7 @@ def preparer(
         hook(name)
         for name in ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
     )
-    if precision.plain and device.type == "cpu" and not (before or transfer or after):
+    if precision.plain and device.type == "cpu" and not (before or transfer or after or images_last):
         return None
 
     def prepare(batch: Any, loader: int) -> Any:
@@ -95,6 +109,8 @@ def preparer(
         if before is not None:
             batch = before(batch, loader)
         batch = move_batch(batch, device) if transfer is None else transfer(batch, device, loader)
+        if images_last:
+            batch = channels_last(batch)
         return batch if after is None else after(batch, loader)
 
     return prepare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 
@@ -18,3 +19,13 @@ def show_metrics(found: Sequence[Mapping[str, float]], kind: str) -> None:
     for name in names:
         table.add_row(name, *(f"{metrics[name]:.6g}" if name in metrics else "" for metrics in found))
     Console().print(table)
+
+
+def notes_wanted(log: logging.Logger) -> bool:
+    """Whether nobody has set this logger, or one of ours above it, over INFO; the root's does not count."""
+    logger: logging.Logger | None = log
+    while logger is not None and logger is not logging.root:
+        if logger.level:
+            return logger.level <= logging.INFO
+        logger = logger.parent
+    return True

@@ -1,31 +1,22 @@
-"""The trainer: options, the four verbs, and checkpoints."""
+"""The trainer: its four verbs, each of which takes on a module and data, and sets them up."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
 
 from lifecycle.core.errors import UsageError
 from lifecycle.train.callbacks.defaults import arranged
-from lifecycle.train.checkpoint import (
-    load_ckpt,
-    restore_callbacks,
-    restore_module,
-    snapshot,
-)
-from lifecycle.train.ckpt_path import chosen_checkpoint
 from lifecycle.train.data import DataModule
 from lifecycle.train.evaluate import Evaluation, Kind
 from lifecycle.train.evaluating import SPLITS, evaluation
 from lifecycle.train.fitting import Fitting
 from lifecycle.train.hooks import Hooks
-from lifecycle.train.hparams import merged
 from lifecycle.train.loggers import Delivery
 from lifecycle.train.loggers.dummy import DummyLogger
 from lifecycle.train.metrics import as_floats
@@ -33,15 +24,15 @@ from lifecycle.train.module import Module
 from lifecycle.train.session import check_module, session, unwrapped
 from lifecycle.train.sources import Sources, arguments
 from lifecycle.train.tables import show_metrics
-from lifecycle.train.trainer_options import TrainerOptions
+from lifecycle.train.trainer_checkpoints import TrainerCheckpoints
 
 if TYPE_CHECKING:
-    from lifecycle.train.callbacks.base import Callback
+    pass
 
 log = logging.getLogger(__name__)
 
 
-class Trainer(TrainerOptions):
+class Trainer(TrainerCheckpoints):
     """Fits, validates, tests and predicts with a `Module`, on one device or several.
 
     Its arguments are those of `lifecycle.train.trainer_options.TrainerOptions`.
@@ -87,7 +78,10 @@ class Trainer(TrainerOptions):
         self._verb = "fit"
         content = self._content(ckpt_path)
         self._progress.begin()
-        with self._working("fit", module, datamodule, content) as hooks, self.interrupts.listening():
+        with (
+            self._working("fit", module, datamodule, content) as hooks,
+            self.interrupts.listening(self.strategy.agreement),
+        ):
             assert self._sources is not None
             self._fitting = Fitting(self, module, hooks, self._sources, self._progress)
             self._fitting.run(content)
@@ -214,6 +208,11 @@ class Trainer(TrainerOptions):
             self.loggers = [DummyLogger() for _ in self.loggers]
         model, self.compiled = unwrapped(model)
         module = check_module(model)
+        if self.compiled is not None and self.compilation is not None:
+            raise UsageError(
+                "Trainer(compile=…) was given a module that torch.compile has made",
+                hint="Pass the module itself, or leave compile out.",
+            )
         for part in module.modules():  # modules within a module may ask the trainer too
             if isinstance(part, Module):
                 part.trainer = self
@@ -233,12 +232,6 @@ class Trainer(TrainerOptions):
                     setattr(callback, name, getattr(module, name))
         return module
 
-    def _given_or_last(self, model: Module | None) -> Module:
-        module = self._module if model is None else model
-        if module is None:
-            raise UsageError("there is no module yet: pass one, or fit one first")
-        return module
-
     @contextmanager
     def _working(
         self, verb: str, module: Module, datamodule: DataModule | None, content: dict[str, Any] | None
@@ -246,15 +239,6 @@ class Trainer(TrainerOptions):
         self._verb = verb
         with self.doing(verb), session(self, module, datamodule, verb, content) as hooks:
             yield hooks
-
-    @contextmanager
-    def doing(self, stage: str) -> Iterator[None]:
-        """Say what is at work for a while: a verb, ``validation`` or ``sanity_check``."""
-        before, self._stage = self._stage, stage
-        try:
-            yield
-        finally:
-            self._stage = before
 
     @property
     def predict_batch_indices(self) -> list[list[Any]]:
@@ -271,187 +255,3 @@ class Trainer(TrainerOptions):
                 self, work.module, work.hooks, self._sources, self._progress, work.kind, anew=True
             )
             work.feeds = anew.feeds
-
-    def note_batches(self, split: str, counts: list[int | float]) -> None:
-        """Remember how many batches each loader of a split has."""
-        self._num_batches[split] = counts
-
-    def report_hyperparameters(self, module: Module) -> None:
-        """Send what the module and its data were made with to the loggers."""
-        if not self.enable_autolog_hparams or not self.loggers:
-            return
-        owners = [owner for owner in (module, self.datamodule) if owner is not None]
-        if wanted := [owner.hparams_initial for owner in owners if owner._log_hyperparams]:
-            self._delivery.hyperparameters(merged(*wanted))
-        self._delivery.graph(module)
-
-    def finish(self, status: str) -> None:
-        """End a verb: wait for what is being written, and for the loggers."""
-        try:
-            self.writer.wait()
-        finally:
-            self._delivery.finalize(status)
-
-    def log_metrics(self, metrics: Mapping[str, Tensor | float], step: int | None = None) -> None:
-        """Send numbers to all loggers; one that fails does not end the fit.
-
-        Args:
-            metrics: Numbers by name.
-            step: By default that of the batch at work.
-        """
-        self._delivery.metrics(metrics, self.batch_step if step is None else step)
-
-    def after_save_checkpoint(self, callback: Callback) -> None:
-        """Tell the loggers of a checkpoint that is whole."""
-        self._delivery.after_save_checkpoint(callback)
-
-    # Checkpoints
-
-    def _content(self, ckpt_path: str | Path | None) -> dict[str, object] | None:
-        """What a checkpoint holds: of a path, of the best or of the last one."""
-        path = self.strategy.broadcast(str(chosen_checkpoint(ckpt_path, self) or ""))
-        if not path:
-            return None
-        self.ckpt_path = path
-        return load_ckpt(Path(path))
-
-    def save_checkpoint(
-        self,
-        filepath: str | Path,
-        weights_only: bool | None = None,
-        storage_options: object = None,
-        *,
-        wait: bool = True,
-        removes: Sequence[Path] = (),
-        link: Path | None = None,
-    ) -> None:
-        """Write the state of the fit at work, or of the last one, as a ``.ckpt``.
-
-        All processes call it, and the first one writes.
-
-        Args:
-            filepath: Where.
-            weights_only: Leave out what only a resumed fit needs.
-            storage_options: Not used.
-            wait: Return when the file is there; otherwise it is written beside training.
-            removes: Older files that are removed once it is there.
-            link: A link that is then made to lead to it.
-        """
-        with self.profiler.profile("save_checkpoint"):
-            content = self.dump_checkpoint(weights_only=bool(weights_only))
-            if not self.is_global_zero:
-                return
-            self.writer.save(Path(filepath), content, removes=removes, link=link, wait=wait)
-
-    def _save_interrupted(self) -> None:
-        """Save before an interrupted fit ends, if it saves at all."""
-        if (
-            self._stage != "sanity_check"
-            and self._fitting is not None
-            and self.checkpoint_callback is not None
-        ):
-            folder = Path(self.checkpoint_callback.dirpath or self.default_root_dir)
-            # The others are at another batch: the first process saves what it has, if that is whole.
-            self.strategy.abandon()
-            if self.world_size > 1 and (self._progress.state.pending or self.strategy.sharded):
-                log.warning(
-                    "interrupted: the newest checkpoint stays, as this state lies in several processes"
-                )
-                return
-            self.save_checkpoint(folder / "interrupted.ckpt")
-
-    def dump_checkpoint(self, *, weights_only: bool = False) -> dict[str, object]:
-        """What `save_checkpoint` writes."""
-        module = self._given_or_last(None)
-        if self._fitting is not None:
-            self._fitting.check_losses()
-        content = snapshot(
-            module,
-            self._progress,
-            self.callbacks,
-            self.datamodule,
-            weights_only=weights_only,
-            strategy=self.strategy,
-        )
-        if not weights_only:
-            for callback in self.callbacks:
-                callback.on_save_checkpoint(self, module, content)
-        module.on_save_checkpoint(content)
-        return content
-
-    def restore(self, content: dict[str, Any]) -> None:
-        """Give module, data and callbacks what a checkpoint holds for them, when they are set up.
-
-        They may change it first: rename weights of an older version, say.
-        """
-        module = self._given_or_last(None)
-        module.on_load_checkpoint(content)
-        restore_module(content, module, strategy=self.strategy)
-        if self.datamodule is not None:
-            key = type(self.datamodule).__qualname__
-            if key in content:
-                self.datamodule.load_state_dict(content[key])
-        for callback in self.callbacks:
-            callback.on_load_checkpoint(self, module, content)
-        restore_callbacks(content, self.callbacks)
-
-    # Several processes
-
-    def hand_over(self, result: object) -> dict[str, object]:
-        """What a verb that ran in another process leaves behind, as plain values and tensors."""
-        module = self._given_or_last(None)
-        return {
-            "weights": self.strategy.state_dict(module),
-            "result": result,
-            "state": self._progress.state.state_dict(),
-            "results": self._progress.results.state_dict(),
-            "callbacks": {c.state_key: found for c in self.callbacks if (found := c.state_dict())},
-        }
-
-    def take_over(self, module: Module, left: Mapping[str, Any]) -> None:
-        """Be as the trainer whose `hand_over` gave this."""
-        self._module = module
-        self._progress.state.load_state_dict(dict(left["state"]))
-        self._progress.results.load_state_dict(left["results"])
-        restore_callbacks(left, self.callbacks)
-
-    # For modules and callbacks
-
-    @property
-    def estimated_stepping_batches(self) -> int | float:
-        """Optimizer steps that the whole fit will take; infinite when nothing ends it."""
-        if self._fitting is not None:
-            self._fitting.training_feed()
-        plan = self.fit_loop
-        most = float("inf") if plan.max_steps == -1 else plan.max_steps
-        if plan.max_epochs is None or plan.num_batches is None:
-            return most
-        return min(-(-plan.num_batches // plan.accumulate) * max(plan.max_epochs, 1), most)
-
-    def optimizers_for_module(self, *, wrapped: bool) -> list[Any]:
-        """The optimizers as a module steps them, or as they are."""
-        if wrapped and self._fitting is not None:
-            return list(self._fitting.wrapped)
-        return self.optimizers
-
-    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Gradients of a loss in manual optimization, with the hooks around."""
-        if self._fitting is None:
-            raise UsageError("manual_backward works during a fit")
-        self._fitting.backward(loss, *args, **kwargs)
-
-    def print(self, *args: object, **options: Any) -> None:
-        """Print a line above the progress bar, in the first process alone."""
-        if not self.is_global_zero:
-            return
-        bar = self.progress_bar_callback
-        if bar is None:
-            print(*args, **options)
-        else:
-            bar.print(*args, **options)
-
-    @contextmanager
-    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
-        """Make modules on the device and in the types of this trainer."""
-        with self.device, self.precision_plugin.init_context():
-            yield

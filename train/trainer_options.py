@@ -1,4 +1,4 @@
-"""The trainer's options: Lightning's 41 arguments under their names, with their defaults and meaning."""
+"""The trainer's options: Lightning's 41 arguments with their names, defaults and meaning, then our own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from lifecycle.train.arguments import named
 from lifecycle.train.callbacks.base import Callback
 from lifecycle.train.callbacks.defaults import callbacks_in, with_defaults
 from lifecycle.train.checkpoint import Progress
+from lifecycle.train.compile_options import Compiling, compile_options
+from lifecycle.train.compiling import Compilation
 from lifecycle.train.interrupts import Interrupts
 from lifecycle.train.limits import Limit
 from lifecycle.train.loggers import Delivery, loggers_of
@@ -86,6 +88,11 @@ class TrainerOptions(TrainerView):
         default_root_dir: Where logs and checkpoints go; by default the current folder.
         enable_autolog_hparams: Send the module's hyperparameters to loggers.
         model_registry: Kept for compatibility; models are registered with ``lifecycle run``.
+        compile: Compile the module's forward with ``torch.compile``: true, or its options
+            (`lifecycle.train.compile_options.CompileOptions`). Not in Lightning, as those that follow.
+        channels_last: Keep images and convolution weights with their channels last in memory.
+        fused: Have optimizers of torch that were made without ``fused`` or ``foreach`` step by one kernel,
+            where there is one; weights then differ in the last bits.
 
     Raises:
         UsageError: an argument is not what it may be; says what is.
@@ -151,6 +158,9 @@ class TrainerOptions(TrainerView):
         default_root_dir: str | Path | None = None,
         enable_autolog_hparams: bool = True,
         model_registry: str | None = None,
+        compile: bool | Compiling = False,
+        channels_last: bool = False,
+        fused: bool = False,
     ) -> None:
         bare = options.off(
             barebones,
@@ -225,7 +235,8 @@ class TrainerOptions(TrainerView):
         self.precision_plugin: Precision = precision_of(
             options.precision_among(precision, plugins), self.device
         )
-        check_goes_together(self.strategy, self.precision_plugin)
+        check_goes_together(self.strategy, self.precision_plugin, channels_last=channels_last)
+        self.strategy.computes_in(self.precision_plugin)
         self.timing = profiler_of(profiler)
         self.profiler = self.timing or PassThroughProfiler()
         self._root = Path.cwd() if default_root_dir is None else Path(default_root_dir)
@@ -242,6 +253,9 @@ class TrainerOptions(TrainerView):
         )
         self.datamodule = None
         self.compiled: Any = None
+        self.channels_last, self.fused = channels_last, fused
+        wanted = compile_options(compile)
+        self.compilation = None if wanted is None else Compilation(wanted)
         self.ckpt_path: str | None = None
         self.interrupts = Interrupts()
         self.writer = CheckpointWriter()

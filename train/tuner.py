@@ -135,6 +135,7 @@ class Tuner:
     ) -> None:
         """Call a verb that ends when the finder is done."""
         trainer = self._trainer
+        trainer.strategy.check_runs_here("a Tuner")
         if method not in METHODS:
             raise UsageError(f"a tuner has no method {method!r}: {suggest(method, METHODS)}")
         if method == "fit" and dataloaders is not None:

@@ -6,6 +6,7 @@ A file grows under another name in its folder (``.last.ckpt.4711.part``), is syn
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -17,8 +18,10 @@ from typing import Self
 
 from lifecycle.core.canonical import sync
 
+_log = logging.getLogger(__name__)
 _PART = re.compile(r"\..+\.\d+\.part")
 _ABANDONED_S = 60.0
+INDEX = "shards.json"  # is written last in a folder that is a checkpoint
 
 
 class WholeFile:
@@ -78,7 +81,7 @@ class WholeFile:
             return
         try:
             os.fsync(self._handle)
-            self.aside.replace(self.path)
+            _take_place(self.aside, self.path)
         except BaseException:
             self.discard()
             raise
@@ -101,7 +104,7 @@ def duplicate(path: Path, other: Path) -> None:
         with WholeFile(other) as part, path.open("rb") as file:
             shutil.copyfileobj(file, part, 1 << 20)
         return
-    aside.replace(other)
+    _take_place(aside, other)
     aside.unlink(missing_ok=True)  # where both names are one file already, replacing does nothing
 
 
@@ -110,7 +113,39 @@ def point(link: Path, target: Path) -> None:
     aside = part_of(link)
     _clear(aside)
     aside.symlink_to(os.path.relpath(target, link.parent))
-    aside.replace(link)
+    _take_place(aside, link)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder; what is left of a folder when this is killed does not bear its name.
+
+    Raises:
+        BlockingIOError: it is a folder that somebody is filling.
+        OSError: it is a folder, and no checkpoint.
+    """
+    if not is_folder_of_ours(path):
+        path.unlink(missing_ok=True)
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            _log.debug("%s is deleted without a lock", path)
+        aside = path if _PART.fullmatch(path.name) else part_of(path.with_name(f"removed-{path.name}"))
+        if aside != path:
+            path.rename(aside)
+        shutil.rmtree(aside)
+    finally:
+        os.close(handle)
+
+
+def is_folder_of_ours(path: Path) -> bool:
+    """Whether a folder is a checkpoint of several processes, or a part of one: no other one is deleted."""
+    ours = _PART.fullmatch(path.name) is not None or (path / INDEX).is_file()
+    return ours and path.is_dir() and not path.is_symlink()
 
 
 def sweep(folder: Path) -> None:
@@ -121,6 +156,13 @@ def sweep(folder: Path) -> None:
                 # Younger ones were perhaps opened a moment ago, and are not locked yet.
                 if time.time() - left.lstat().st_mtime >= _ABANDONED_S:
                     _abandon(left)
+
+
+def _take_place(aside: Path, path: Path) -> None:
+    """Rename; a folder that bears the name, a checkpoint of several processes, is deleted first."""
+    if is_folder_of_ours(path):
+        remove(path)
+    aside.replace(path)
 
 
 def _clear(aside: Path) -> None:
@@ -139,7 +181,15 @@ def _clear(aside: Path) -> None:
 
 def _abandon(left: Path) -> None:
     """Delete a part, unless somebody holds a lock on it."""
-    if not left.is_symlink():
-        with left.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    left.unlink()
+    if left.is_symlink():
+        left.unlink()
+        return
+    handle = os.open(left, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if left.is_dir():  # of a checkpoint of several processes
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+    finally:
+        os.close(handle)

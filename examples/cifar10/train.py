@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from archive import Archive
 from cifar10 import CIFAR10, TORONTO, augment
+from stand_in import draw
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -66,11 +67,17 @@ def main(arguments: Sequence[str] | None = None, archive: Archive = TORONTO) -> 
     parser.add_argument(
         "--data", metavar="DIR", help="where CIFAR-10 lies or goes (~/.cache/lifecycle/cifar10)"
     )
+    parser.add_argument(
+        "--stand-in", action="store_true", help="learn drawn pictures instead, where CIFAR-10 cannot be had"
+    )
     options = parser.parse_args(arguments)
 
     pl.seed_everything(7)
-    trainset = CIFAR10(options.data, train=True, transform=augment, archive=archive)
-    testset = CIFAR10(options.data, train=False, archive=archive)
+    if options.stand_in:
+        trainset, testset = draw(1600, seed=0), draw(500, seed=2)
+    else:
+        trainset = CIFAR10(options.data, train=True, transform=augment, archive=archive)
+        testset = CIFAR10(options.data, train=False, archive=archive)
     trainloader = DataLoader(trainset, batch_size=64, shuffle=True)
     testloader = DataLoader(testset, batch_size=500)
 

@@ -9,15 +9,14 @@ from typing import cast, get_args
 import click
 
 from lifecycle.cli.completed import PipelineFile
-from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.outcomes import read, run_reported, show, up_to
+from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
+from lifecycle.cli.outcomes import read, run_reported, show
 from lifecycle.cli.output import print_json, print_note, print_table
-from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import UsageError, suggest
 
 
 @click.command(
-    cls=Verb,
+    cls=Waiting,
     examples="""
     lifecycle compress pipeline.yaml
         Up to the smallest checkpoint of the file.
@@ -34,6 +33,7 @@ from lifecycle.core.errors import UsageError, suggest
 @click.option("--importance", default="magnitude,lamp", show_default=True, help="Criteria to search.")
 @click.option("--quantize", default="none,static,qat", show_default=True, help="Quantization to search.")
 @workspace_option
+@wait_option
 @json_option
 def compress(
     file: Path,
@@ -43,6 +43,7 @@ def compress(
     importance: str,
     quantize: str,
     workspace: Path | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Run the pipeline in FILE up to its last compressing stage; or, with --search, many ways to compress.
@@ -58,7 +59,7 @@ def compress(
         trials = all_trials(
             _numbers(macs), _names(importance), cast("list[Quantization]", _quantizations(quantize))
         )
-        found = run_search(pipeline, trials, place)
+        found = run_search(pipeline, trials, place, wait_s=wait)
         metric = pipeline.budget.metric or ""
         paths = write_results(found, place.path / "search", metric)
         if as_json:
@@ -82,9 +83,11 @@ def compress(
             )
         print_note("Written: " + ", ".join(os.path.relpath(path) for path in paths))
         return
+    from lifecycle.verbs.pipelines import up_to
+
     last = next((name for name in ("quantize", "prune") if name in pipeline.stages), "prune")
     pipeline = up_to(pipeline, last)
-    outcomes, page = run_reported(pipeline, place)
+    outcomes, page = run_reported(pipeline, place, wait_s=wait)
     print_note(f"Report: {page}")
     show(f"Pipeline {pipeline.project.name}, up to {last}", outcomes, as_json=as_json)
 

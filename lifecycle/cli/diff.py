@@ -10,9 +10,8 @@ import click
 from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_table, print_text
-from lifecycle.cli.promote import uri_of
 from lifecycle.cli.verb import Verb
-from lifecycle.core.progress import terminal_progress, tracked
+from lifecycle.verbs.places import uri_of
 
 
 @click.command(
@@ -34,18 +33,13 @@ def diff(name: str, first: str, second: str, workspace: Path | None, as_json: bo
 
     FIRST and SECOND are numbers or @aliases: lifecycle diff digits @champion @challenger
     """
-    from lifecycle.registry import RUN, fetch, find_version
-    from lifecycle.report.difference import Described, differences
-    from lifecycle.tracking import find_registry, stage_options
+    from lifecycle.registry import find_version
+    from lifecycle.tracking import find_registry
+    from lifecycle.verbs.registered import differences_of
 
     client, served = find_registry(workspace)
     versions = [find_version(client, uri_of(name, each)) for each in (first, second)]
-    described = []
-    for version in tracked(terminal_progress(), "fetching and verifying", versions):
-        bundle, evaluation = fetch(client, version, served)
-        options = stage_options(client, version.tags.get(RUN, ""))
-        described.append(Described(bundle=bundle, evaluation=evaluation, options=options))
-    found = differences(*described)
+    found = differences_of(client, served, versions)
     one, other = (f"version {version.number}" for version in versions)
     if as_json:
         print_json([asdict(each) for each in found])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from lifecycle.cli.completed import PipelineFile
-from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
+from lifecycle.cli.outcomes import read, run_reported
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
-from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=Verb,
+    cls=Waiting,
     examples="""
     lifecycle export pipeline.yaml --format onnx --format torchscript
         Both files, proven equal to the module.
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     "--show", "shown", type=click.Path(path_type=Path), help="Print what a file or bundle says of itself."
 )
 @workspace_option
+@wait_option
 @json_option
 def export(
     file: Path | None,
@@ -47,6 +47,7 @@ def export(
     listing: bool,
     shown: Path | None,
     workspace: Path | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Run the pipeline in FILE up to its export; stages whose result is there already are not run again.
@@ -62,7 +63,7 @@ def export(
         hint = "Such as: lifecycle export pipeline.yaml, or lifecycle export --show FILE"
         raise UsageError("nothing to export: name a pipeline file", hint=hint)
     else:
-        _run(file, overrides, names, workspace, as_json)
+        _run(file, (*overrides, *_formats(names)), workspace, wait, as_json)
 
 
 def _list_formats(as_json: bool) -> None:
@@ -89,17 +90,11 @@ def _show(path: Path, as_json: bool) -> None:
         print_text(f"  {name.ljust(width)}  {value}")
 
 
-def _run(
-    file: Path, overrides: tuple[str, ...], names: tuple[str, ...], workspace: Path | None, as_json: bool
-) -> None:
-    from lifecycle.pipeline.spec import read_pipeline
-    from lifecycle.workspace import FOLDER, Workspace
-
-    pipeline = _until_export(read_pipeline(file, os.environ, (*overrides, *_formats(names))))
-    place = Workspace((workspace or file.parent / FOLDER).resolve())
-    from lifecycle.session import run_pipeline
-
-    bundle = run_pipeline(pipeline, place)[-1].artifact
+def _run(file: Path, overrides: tuple[str, ...], workspace: Path | None, wait: float, as_json: bool) -> None:
+    pipeline, place = read(file, overrides, workspace)
+    outcomes, page = run_reported(_until_export(pipeline), place, wait_s=wait)
+    bundle = outcomes[-1].artifact
+    print_note(f"Report: {page}")
     if as_json:
         parity = bundle.read_json("parity.json")
         print_json({"digest": bundle.digest, "path": str(bundle.path), "parity": parity})

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
-from lifecycle.cli.verb import Verb
 from lifecycle.core.progress import terminal_progress, working
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from lifecycle.collection.items import Plan
+    from lifecycle.collection.retention import Retention
+    from lifecycle.workspace import Workspace
 
 
 @click.command(
-    cls=Verb,
+    cls=Waiting,
     examples="""
     lifecycle gc
         What would go; nothing is changed.
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--keep-runs", default=10, show_default=True, help="Pipeline runs that stay, in each project.")
 @click.option("--keep-days", default=30.0, show_default=True, help="Whatever is younger stays.")
 @workspace_option
+@wait_option
 @json_option
 def gc(
     yes: bool,
@@ -40,6 +44,7 @@ def gc(
     keep_runs: int,
     keep_days: float,
     workspace: Path | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Remove results, runs, logged models and served copies that nothing refers to.
@@ -47,21 +52,19 @@ def gc(
     What a registered version, an alias or a kept promotion needs stays; where others have marked it as
     deleted in MLflow, it is restored, so that `mlflow gc` does not destroy it.
     """
-    from contextlib import nullcontext
-
-    from lifecycle.collection.collect import collect, find_garbage
     from lifecycle.collection.retention import Retention
-    from lifecycle.tracking import connect
-    from lifecycle.workspace import find_workspace
+    from lifecycle.verbs.upkeep import collected
 
     retention = Retention(promotions=keep_promotions, runs=keep_runs, days=keep_days)
-    place = find_workspace(workspace)
-    client = connect(place)
-    with place.locked() if yes else nullcontext():
-        with working("looking for what nothing refers to"):
-            plan = find_garbage(client, place, retention, versions=versions)
-        if yes:
-            collect(client, plan, terminal_progress())
+    plan, client = collected(
+        yes=yes,
+        versions=versions,
+        retention=retention,
+        workspace=workspace,
+        wait_s=wait,
+        note=print_note,
+        progress=terminal_progress(),
+    )
     if as_json:
         print_json(
             {
@@ -73,9 +76,31 @@ def gc(
         )
     else:
         _show(plan, yes)
-    if yes and any(item.kind in ("run", "logged model") for item in plan.items):
+    if yes:
+        _tell_what_is_left(plan, client.tracking_uri)
+
+
+def _collected(
+    client: MlflowClient, place: Workspace, retention: Retention, *, versions: bool, yes: bool, wait_s: float
+) -> Plan:
+    """What there is to collect; with `yes` it is gone."""
+    from contextlib import nullcontext
+
+    from lifecycle.collection.collect import collect, find_garbage
+
+    with place.locked(wait_s, print_note) if yes else nullcontext():
+        with working("looking for what nothing refers to"):
+            plan = find_garbage(client, place, retention, versions=versions)
+        if yes:
+            collect(client, plan, terminal_progress())
+    return plan
+
+
+def _tell_what_is_left(plan: Plan, tracking_uri: str) -> None:
+    """What MLflow has marked as deleted is freed by a command of its own."""
+    if any(item.kind in ("run", "logged model") for item in plan.items):
         # An address in the environment may hold a password, which a shell history should not.
-        uri = "$MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else client.tracking_uri
+        uri = "$MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else tracking_uri
         print_note(
             "Runs and logged models are marked as deleted in MLflow; their bytes are freed by:\n"
             f"  mlflow gc --backend-store-uri {uri} --tracking-uri {uri}"

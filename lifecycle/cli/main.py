@@ -27,7 +27,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from lifecycle.cli.output import print_error, print_note
-from lifecycle.core import interrupt
+from lifecycle.core import collector, interrupt
 from lifecycle.core.errors import LifecycleError, suggest
 from lifecycle.core.progress import hush
 from lifecycle.core.reference import place_in_project
@@ -36,10 +36,13 @@ VERBS = {
     "init": "A new project that runs as it is.",
     "run": "Train, compress, export, evaluate and register, as a pipeline file says.",
     "plan": "Show what a run would do, why, and how long it may take.",
+    "train": "Train, as a pipeline file says.",
     "prune": "Train and prune, as a pipeline file says.",
+    "quantize": "Train, prune and quantize, as a pipeline file says.",
     "compress": "Train, prune and quantize; or search over ways to.",
     "sensitivity": "Show which layers hurt when they alone are pruned or quantized.",
     "export": "Write files proven equal to the module, or show what a file says of itself.",
+    "evaluate": "Score the exported file on the test split, and time it.",
     "benchmark": "Compare bundles, formats and thread counts on this machine.",
     "promote": "Make a registered version the champion, if its gates hold.",
     "rollback": "Make the champion before the present one champion again.",
@@ -105,6 +108,7 @@ def cli(verbose: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    collector.own_process()
     interrupt.listen()
     hush(False)
     words = list(sys.argv[1:] if arguments is None else arguments)

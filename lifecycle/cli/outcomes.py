@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.cli.output import print_json, print_table
-from lifecycle.core.errors import UsageError
+from lifecycle.cli.output import print_json, print_note, print_table
 
 if TYPE_CHECKING:
     from lifecycle.pipeline.runner import Outcome
@@ -26,43 +24,22 @@ def read(file: Path, overrides: Sequence[str], workspace: Path | None) -> tuple[
     return pipeline, Workspace((workspace or file.parent / FOLDER).resolve())
 
 
-def up_to(pipeline: Pipeline, stage: str) -> Pipeline:
-    """The pipeline's stages from the first to a named one.
-
-    Raises:
-        UsageError: it has no such stage.
-    """
-    names = list(pipeline.stages)
-    if stage not in names:
-        raise UsageError(
-            f"the pipeline file has no '{stage}': its stages are {', '.join(names)}",
-            hint=f"add a line `{stage}: {{…}}`, or set an option: {stage}.{_example(stage)}",
-        )
-    kept = names[: names.index(stage) + 1]
-    return replace(pipeline, stages={name: pipeline.stages[name] for name in kept})
-
-
 def run_reported(
     pipeline: Pipeline, workspace: Workspace, *, wait_s: float = 0.0
-) -> tuple[list[Outcome], str]:
+) -> tuple[Sequence[Outcome], str]:
     """Run a pipeline; what became of each stage, and where the page is that tells of it.
+
+    Of a run that fails the page is named before the error is raised.
 
     Args:
         pipeline: What to run.
         workspace: Where.
         wait_s: For how long to wait for another run there to end.
     """
-    from lifecycle.report.run import report_run
-    from lifecycle.session import run_pipeline
+    from lifecycle.verbs import pipelines
 
-    pages = list[Path]()
-    outcomes = run_pipeline(
-        pipeline,
-        workspace,
-        wait_s=wait_s,
-        finish=lambda outcomes, run: pages.append(report_run(pipeline, workspace, outcomes, run)),
-    )
-    return outcomes, os.path.relpath(pages[0])
+    result = pipelines.run_reported(pipeline, workspace, wait_s=wait_s, tell=print_note)
+    return result.outcomes, os.path.relpath(result.report)
 
 
 def show(title: str, outcomes: Sequence[Outcome], *, as_json: bool) -> None:
@@ -73,7 +50,3 @@ def show(title: str, outcomes: Sequence[Outcome], *, as_json: bool) -> None:
         print_json([outcome_json(outcome) for outcome in outcomes])
     else:
         print_table(title, STAGE_COLUMNS, stage_rows(outcomes))
-
-
-def _example(stage: str) -> str:
-    return {"prune": "macs=0.5", "quantize": "method=static"}.get(stage, "…")

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.output import print_json, print_text
-from lifecycle.cli.served import find_model
+from lifecycle.cli.output import print_json, print_note, print_text
 from lifecycle.cli.verb import Verb
 from lifecycle.core.progress import working
+from lifecycle.verbs.models import find_model
 
 
 @click.command(
@@ -36,9 +36,9 @@ def package(models: tuple[str, ...], into: Path | None, workspace: Path | None, 
     MODEL is models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a bundle. The image stays with the
     version that the alias means now; it holds no torch, and asks no registry.
     """
-    from lifecycle.serve.packing import image_tag, pack
+    from lifecycle.serve.packaging.packing import image_tag, pack
 
-    found = [find_model(model, workspace, follow=False) for model in models]
+    found = [find_model(model, workspace, follow=False, tell=print_note) for model in models]
     tag = image_tag(found)
     with working("opening the models and building a Bento"):
         made = pack(found, into or Path(f"{tag.replace(':', '-')}-image"))

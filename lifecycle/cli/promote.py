@@ -13,10 +13,9 @@ from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
 from lifecycle.core.errors import UsageError
 from lifecycle.core.progress import working
+from lifecycle.verbs.places import uri_of
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from lifecycle.core.canonical import JSON
     from lifecycle.history import Entry
     from lifecycle.promotion import Promotion
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
         The challenger becomes champion, if its gates hold.
     lifecycle promote digits 7 --dry-run
         Only what the gates find of version 7.
-    lifecycle promote digits @challenger --force --reason 'hotfix for #12'
+    lifecycle promote digits @challenger --force --reason 'hotfix of 12 May'
         In spite of a gate that refuses; kept in the history.
     """,
 )
@@ -65,6 +64,7 @@ def promote(
     from lifecycle.promotion import check_reason, propose
     from lifecycle.promotion import promote as move
     from lifecycle.tracking import find_registry
+    from lifecycle.verbs.registered import copied
 
     check_reason(reason, force=force)  # before anything is copied
     client, served = find_registry(workspace)
@@ -72,7 +72,7 @@ def promote(
     if to_model or to_registry:
         if dry_run:
             raise UsageError("--dry-run copies nothing: leave out --to-model and --to-registry")
-        client, uri = _copied(client, uri, served, to_model, to_registry, force=force)
+        client, uri = copied(client, uri, served, to_model, to_registry, force=force, tell=print_note)
     with working(f"judging {name} {version}"):
         promotion = propose(client, uri, served, alias=alias)
     if not as_json:
@@ -90,30 +90,6 @@ def promote(
         print_text(outcome(promotion, entry, dry_run=dry_run))
 
 
-def _copied(
-    client: MlflowClient, uri: str, served: Path, name: str | None, registry: str | None, *, force: bool
-) -> tuple[MlflowClient, str]:
-    """The registry that a version was copied to, and what it is called there."""
-    from lifecycle.core.verdict import require
-    from lifecycle.gates.case import Proposal
-    from lifecycle.gates.judge import judge
-    from lifecycle.registry import find_version
-    from lifecycle.transfer import registry_at, transfer
-    from lifecycle.workspace import Workspace
-
-    version = find_version(client, uri)
-    name = name or version.name
-    if name == version.name and registry is None:
-        raise UsageError(f"--to-model {name}: the version is there already")
-    if not force:  # what would be refused there is not copied
-        rows = judge(client, Proposal(candidate=version, champion=None), served)
-        require(rows, f"{version.name} version {version.number} is not copied to {name}")
-    target, workspace = registry_at(registry) if registry else (client, Workspace(served.parent))
-    made = transfer(version, client, target, name, folder=served, workspace=workspace)
-    print_note(f"{version.name} version {version.number} is {name} version {made.number} there")
-    return target, f"models:/{name}/{made.number}"
-
-
 def show(promotion: Promotion) -> None:
     """Every gate, as a table."""
     rows = [["ok" if row.holds else "REFUSED", row.term, row.measured, row.limit] for row in promotion.rows]
@@ -124,29 +100,16 @@ def show(promotion: Promotion) -> None:
 
 def report(promotion: Promotion, entry: Entry | None) -> JSON:
     """The same for programs, and what was moved."""
-    return {
-        "name": promotion.candidate.name,
-        "version": promotion.candidate.number,
-        "alias": promotion.alias,
-        "before": promotion.champion.number if promotion.champion else None,
-        "moved": entry is not None,
-        "forced": entry is not None and entry.forced,
-        "rows": [row.to_json() for row in promotion.rows],
-    }
+    from lifecycle.verbs.registered import Moved
+
+    return Moved(promotion=promotion, entry=entry).to_json()
 
 
 def outcome(promotion: Promotion, entry: Entry | None, *, dry_run: bool = False) -> str:
     """What became of the alias, in a sentence."""
-    name, number = f"{promotion.candidate.name}@{promotion.alias}", promotion.candidate.number
+    from lifecycle.verbs.registered import Moved
+
     if dry_run:
-        return f"{name} would be version {number}; nothing was moved."
-    if entry is None:
-        return f"{name} is version {number} already."
-    formerly = f", before it was version {entry.before}" if entry.before else ""
-    overruled = " Gates that refused were overruled." if entry.forced else ""
-    return f"{name} is version {number}{formerly}.{overruled}"
-
-
-def uri_of(name: str, version: str) -> str:
-    """``3`` and ``@challenger`` as MLflow writes them."""
-    return f"models:/{name}{version}" if version.startswith("@") else f"models:/{name}/{version}"
+        name, number = promotion.candidate.name, promotion.candidate.number
+        return f"{name}@{promotion.alias} would be version {number}; nothing was moved."
+    return str(Moved(promotion=promotion, entry=entry))

@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 
 from lifecycle.cli.completed import PipelineFile
-from lifecycle.cli.options import json_option, workspace_option
-from lifecycle.cli.outcomes import read, run_reported, show, up_to
+from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
+from lifecycle.cli.outcomes import read, run_reported, show
 from lifecycle.cli.output import print_note, print_table
-from lifecycle.cli.verb import Verb
 
 
 @click.command(
-    cls=Verb,
+    cls=Waiting,
     examples="""
     lifecycle prune pipeline.yaml
         Train and prune, as the file says.
@@ -26,16 +25,19 @@ from lifecycle.cli.verb import Verb
 @click.argument("file", type=PipelineFile())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @workspace_option
+@wait_option
 @json_option
-def prune(file: Path, overrides: tuple[str, ...], workspace: Path | None, as_json: bool) -> None:
+def prune(file: Path, overrides: tuple[str, ...], workspace: Path | None, wait: float, as_json: bool) -> None:
     """Run the pipeline in FILE up to its prune stage, and show what was tried.
 
     KEY=VALUE sets an option for this run, as in: prune.macs=0.25. Exit code 3 means that no model within
     the budget was found.
     """
+    from lifecycle.verbs.pipelines import up_to
+
     pipeline, place = read(file, overrides, workspace)
     pipeline = up_to(pipeline, "prune")
-    outcomes, page = run_reported(pipeline, place)
+    outcomes, page = run_reported(pipeline, place, wait_s=wait)
     print_note(f"Report: {page}")
     show(f"Pipeline {pipeline.project.name}, up to prune", outcomes, as_json=as_json)
     tried = outcomes[-1].artifact.facts.get("tried")

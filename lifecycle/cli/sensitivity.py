@@ -7,14 +7,13 @@ from pathlib import Path
 import click
 
 from lifecycle.cli.completed import PipelineFile
-from lifecycle.cli.options import json_option, workspace_option
+from lifecycle.cli.options import Waiting, json_option, wait_option, workspace_option
 from lifecycle.cli.outcomes import read
 from lifecycle.cli.output import print_json, print_note, print_table
-from lifecycle.cli.verb import Verb
 
 
 @click.command(
-    cls=Verb,
+    cls=Waiting,
     examples="""
     lifecycle sensitivity pipeline.yaml
         What half the channels of each layer are worth.
@@ -30,6 +29,7 @@ from lifecycle.cli.verb import Verb
     "--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write the plot to an SVG file."
 )
 @workspace_option
+@wait_option
 @json_option
 def sensitivity(
     file: Path,
@@ -38,6 +38,7 @@ def sensitivity(
     keep: float,
     plot: Path | None,
     workspace: Path | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Change one layer after another of the trained model in FILE, and measure what that alone costs.
@@ -47,12 +48,11 @@ def sensitivity(
     pipeline, place = read(file, overrides, workspace)
     from lifecycle.core.canonical import write_whole
     from lifecycle.report.plot import bars_svg
-    from lifecycle.sensitivity import layer_effects
+    from lifecycle.verbs.pipelines import sensitivity_of, sensitivity_title
 
     metric = pipeline.budget.metric or ""
-    what = f"pruned to {keep:g}" if change == "prune" else "rounded to INT8"
-    title = f"{metric} lost when one layer is {what}"
-    effects = layer_effects(pipeline, place, change=change, keep=keep, title=title)  # type: ignore[arg-type]
+    title = sensitivity_title(pipeline, change=change, keep=keep)
+    effects = sensitivity_of(pipeline, place, change=change, keep=keep, wait_s=wait)  # type: ignore[arg-type]
     if plot is not None:
         write_whole(plot, bars_svg(title, [(each.layer, each.drop) for each in effects]).encode())
         print_note(f"The plot is in {plot}.")

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from lifecycle.cli.options import workspace_option
-from lifecycle.cli.output import print_warning
-from lifecycle.cli.served import find_model
+from lifecycle.cli.output import print_note, print_warning
 from lifecycle.cli.verb import Verb
+from lifecycle.verbs.models import find_model
 
 
 @click.command(
@@ -91,11 +91,11 @@ def serve(models: tuple[str, ...], workspace: Path | None, follow: bool, **optio
 
     SIGTERM and Ctrl-C finish the requests at work and stop.
     """
-    from lifecycle.serve.keys import read_keys
+    from lifecycle.serve.access.keys import read_keys
     from lifecycle.serve.process import run_server
     from lifecycle.serve.settings import Settings
 
-    served = tuple(find_model(model, workspace, follow=follow) for model in models)
+    served = tuple(find_model(model, workspace, follow=follow, tell=print_note) for model in models)
     settings = Settings(models=served, workspace=workspace, **options)
     if read_keys(settings.api_keys) is None and not ip_address(settings.host).is_loopback:
         print_warning(f"whoever reaches {settings.host} may ask, as there are no API keys; see --api-keys")

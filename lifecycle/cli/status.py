@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,14 +10,6 @@ from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_note, print_table, print_text
 from lifecycle.cli.verb import Verb
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-    from lifecycle.core.canonical import JSON
-    from lifecycle.history import Entry
-
-ALIASES = ("champion", "challenger", "previous")
 
 
 @click.command(
@@ -38,11 +29,12 @@ def status(name: str | None, workspace: Path | None, as_json: bool) -> None:
     from lifecycle.ledger import moved_by_others
     from lifecycle.registry import known_model, model_names
     from lifecycle.tracking import find_registry
+    from lifecycle.verbs.registered import model_status
 
     client, _ = find_registry(workspace)
     if name is not None:
         known_model(client, name)
-    found = [_model(client, each) for each in ([name] if name else model_names(client))]
+    found = [model_status(client, each) for each in ([name] if name else model_names(client))]
     if as_json:
         print_json([row for row, _ in found])
     elif not found:
@@ -54,21 +46,3 @@ def status(name: str | None, workspace: Path | None, as_json: bool) -> None:
     for row, astray in found:
         if astray is not None:
             print_note(moved_by_others(astray, str(row["model"])))
-
-
-def _model(client: MlflowClient, name: str) -> tuple[dict[str, JSON], Entry | None]:
-    """What is known of a model, and the entry that its champion does not follow."""
-    from lifecycle.ledger import Ledger, local_time
-
-    ledger = Ledger(client, name)
-    astray = ledger.settle()
-    latest = ledger.read().latest()
-    aliases = client.get_registered_model(name).aliases
-    row: dict[str, JSON] = {
-        "model": name,
-        "versions": len(client.search_model_versions(f"name = '{name}'")),
-        **{alias: int(aliases[alias]) if alias in aliases else None for alias in ALIASES},
-        "since": local_time(latest.at) if latest else None,
-        "promoted": latest.version if latest else None,
-    }
-    return row, astray

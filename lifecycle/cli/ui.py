@@ -29,20 +29,12 @@ def ui(port: int, workspace: Path | None) -> None:
     """
     import os
 
-    from lifecycle.pages import open_pages
-    from lifecycle.tracking import connect
-    from lifecycle.workspace import find_workspace
+    from lifecycle import verbs
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if uri.startswith(("http://", "https://")):
-        print_text(uri)
-        print_note("MLFLOW_TRACKING_URI names a server: its pages are there.")
-        return
-    place = find_workspace(workspace)
-    connect(place)  # makes the store, or says what is wrong with it
+    away = os.environ.get("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://"))
 
     def ready(url: str) -> None:
         print_text(url)
-        print_note("Ctrl-C ends it.")
+        print_note("MLFLOW_TRACKING_URI names a server: its pages are there." if away else "Ctrl-C ends it.")
 
-    open_pages(uri or place.default_tracking_uri, port, ready)
+    verbs.ui(workspace, port=port, ready=ready)

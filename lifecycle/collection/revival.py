@@ -2,7 +2,7 @@
 
 MLflow restores experiments and runs, but has no call that restores a logged model. Its database does: the
 column that `MlflowClient.delete_logged_model` sets is set back here, and nowhere else
-(`tests/collection/test_revival.py` holds it against the real ``mlflow gc``). A server does not let us.
+(`tests/collection/test_collect.py` holds it against the real ``mlflow gc``). A server does not let us.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Literal
 
 from lifecycle.core.errors import UsageError
 from lifecycle.core.verdict import Row, at_least, at_most
+from lifecycle.core.within import NotNegative, check_limits
 
 AS_FAST = 1.05  # times another's latency is as fast as it, for all that a clock can tell
 
@@ -29,17 +30,15 @@ class Budget:
 
     metric: str | None = None
     mode: Literal["max", "min"] = "max"
-    max_drop: float | None = None
-    max_params: float | None = None
-    max_macs: float | None = None
-    max_size_mb: float | None = None
-    max_latency_ms: float | None = None
-    min_speedup: float | None = None
+    max_drop: NotNegative | None = None
+    max_params: NotNegative | None = None
+    max_macs: NotNegative | None = None
+    max_size_mb: NotNegative | None = None
+    max_latency_ms: NotNegative | None = None
+    min_speedup: NotNegative | None = None
 
     def __post_init__(self) -> None:
-        for name, limit in vars(self).items():
-            if isinstance(limit, float | int) and limit < 0:
-                raise UsageError(f"{name} is {limit}; expected a number that is not negative")
+        check_limits(self)
         if self.max_drop is not None and self.metric is None:
             raise UsageError(
                 "budget.max_drop needs budget.metric: the name of a metric that validation_step logs"

@@ -244,8 +244,14 @@ def lookup(config: Config, key: Key) -> JSON:
     return node
 
 
-def convert(type_: object, value: JSON, place: str) -> object:
+def convert(type_: object, value: JSON, place: str, *, exactly: bool = False) -> object:
     """Check a value against a type; numbers may come as text, as they do from the environment.
+
+    Args:
+        type_: What it should be.
+        value: What it is.
+        place: Where it was set.
+        exactly: Whether a text is no number: what is passed on is the value as it is.
 
     Raises:
         UsageError: it does not fit; begins with `place`.
@@ -256,7 +262,7 @@ def convert(type_: object, value: JSON, place: str) -> object:
         raise UsageError(f"{place} is {value!r}: expected finite numbers")
     try:
         adapter = TypeAdapter(cast("Any", type_))
-        if isinstance(value, str):
+        if isinstance(value, str) and not exactly:
             return cast("object", adapter.validate_python(value))
         return cast("object", adapter.validate_json(json.dumps(value), strict=True))
     except ValidationError as error:

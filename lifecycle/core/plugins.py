@@ -81,8 +81,9 @@ def load(family: str, name: str) -> object:
             distribution calls so cannot be imported.
     """
     known = table(family)
+    kind = "strategy" if family == "strategies" else family[:-1]
     if name not in known:
-        raise UsageError(f"no {family[:-1]} is called '{name}': {suggest(name, known)}")
+        raise UsageError(f"no {kind} is called '{name}': {suggest(name, known)}")
     module, _, attribute = known[name].partition(":")
     try:
         return reduce(getattr, attribute.split("."), cast("object", import_module(module)))
@@ -90,6 +91,6 @@ def load(family: str, name: str) -> object:
         if name in TABLES[family]:
             raise
         raise UsageError(
-            f"{family[:-1]} '{name}' ({known[name]}) cannot be loaded: {error}",
+            f"{kind} '{name}' ({known[name]}) cannot be loaded: {error}",
             hint="The distribution that brings it does not fit the others: mend it or uninstall it.",
         ) from error

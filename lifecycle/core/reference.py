@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lifecycle.core.canonical import sha256, sha256_file
+from lifecycle.core.class_text import ClassText, Parameter, parse
 from lifecycle.core.errors import LifecycleError, UsageError, suggest
 
 
@@ -69,8 +70,17 @@ class Reference:
                     f"{self.text} takes no argument '{argument}': {suggest(argument, known or {})}"
                 )
 
-    def parameters(self, root: Path) -> dict[str, str] | None:
-        """The arguments of the class and their annotations as written; None where the text does not tell.
+    def parameters(self, root: Path) -> dict[str, Parameter] | None:
+        """The arguments of the class; None where its text does not tell.
+
+        Raises:
+            UsageError: as `check`.
+        """
+        text = self.text_of(root)
+        return None if text is None else text.parameters()
+
+    def text_of(self, root: Path) -> ClassText | None:
+        """The text of the class; None for one of an installed package.
 
         Raises:
             UsageError: as `check`.
@@ -80,18 +90,15 @@ class Reference:
             if importlib.util.find_spec(self.module.partition(".")[0]) is None:
                 raise UsageError(f"'{self.text}': no module '{self.module}' below {root} or installed")
             return None
-        classes = {node.name: node for node in _parse(path).body if isinstance(node, ast.ClassDef)}
-        if self.name not in classes:
-            raise UsageError(f"{path.name} defines no class '{self.name}': {suggest(self.name, classes)}")
-        return _parameters(classes[self.name])
+        return ClassText(path, self.name)
 
     def summary(self, root: Path) -> str:
         """The first paragraph of what the class says of itself, read as text; empty where it says nothing."""
-        path = self._inside(root)
-        for node in _parse(path).body if path is not None else ():
-            if isinstance(node, ast.ClassDef) and node.name == self.name:
-                return " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
-        return ""
+        try:
+            text = self.text_of(root)
+        except UsageError:
+            return ""
+        return "" if text is None else text.summary
 
     def load(self, root: Path) -> type:
         """Import the module and return the class."""
@@ -144,28 +151,6 @@ def _package_files(package: str) -> dict[str, Path]:
     return {f"{package}/{p.relative_to(f).as_posix()}": p for f in folders for p in sorted(f.rglob("*.py"))}
 
 
-def _parse(path: Path) -> ast.Module:
-    if not path.is_file():
-        beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise UsageError(f"no file {path}: {suggest(path.name, beside)}")
-    try:
-        return ast.parse(path.read_bytes(), filename=str(path))
-    except SyntaxError as error:
-        raise UsageError(f"{path}:{error.lineno or 1}: not Python: {error.msg}") from None
-
-
-def _parameters(node: ast.ClassDef) -> dict[str, str] | None:
-    """Names that ``__init__`` takes, or None where it takes any or is inherited."""
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            given = item.args
-            if given.kwarg is not None:
-                return None
-            names = [*given.posonlyargs, *given.args, *given.kwonlyargs][1:]
-            return {arg.arg: ast.unparse(arg.annotation) if arg.annotation else "" for arg in names}
-    return None
-
-
 def _module_file(root: Path, module: str) -> Path | None:
     stem = root.joinpath(*module.split("."))
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
@@ -188,7 +173,7 @@ def _closure(root: Path, start: Path) -> dict[str, Path]:
 
 def _imported_files(root: Path, path: Path) -> Iterator[Path]:
     package = path.relative_to(root).parent.parts
-    for node in ast.walk(_parse(path)):
+    for node in ast.walk(parse(path)):
         modules: list[str] = []
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]

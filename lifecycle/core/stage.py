@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
 from lifecycle.core.artifact import Artifact
+from lifecycle.core.asked import Asked
 from lifecycle.core.budget import Budget
 from lifecycle.core.canonical import JSON
 from lifecycle.core.progress import NullProgress, Progress
@@ -60,7 +61,16 @@ class NullTracker:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What the user brought: a name, a module and its data, below one folder."""
+    """What the user brought: a name, a module and its data, below one folder.
+
+    Attributes:
+        name: Of the experiment and the registered model.
+        root: The folder of the pipeline file.
+        model: Where the module's class is.
+        data: Where the DataModule's class is.
+        model_args: What the module is made with; ``${env:NAME}`` is still a reference.
+        data_args: Likewise for the DataModule.
+    """
 
     name: str
     root: Path
@@ -80,6 +90,7 @@ class Context:
         baseline: The dense trained checkpoint that budgets compare with; None until it exists.
         steps: Every checkpoint of the run so far, by the stage that made it, in order.
         budget: The limits of compression.
+        asked: The metrics that budget and gates name.
         seed: For every random choice.
         progress: Where to say how far the work is.
         tracker: Where to record parameters, metrics and files of this stage.
@@ -90,6 +101,7 @@ class Context:
     baseline: Artifact | None = None
     steps: Mapping[str, Artifact] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
+    asked: tuple[Asked, ...] = ()
     seed: int = 0
     progress: Progress = field(default_factory=NullProgress)
     tracker: Tracker = field(default_factory=NullTracker)
@@ -106,12 +118,14 @@ class Stage(Protocol):
         libraries: Distributions whose version can change what it makes.
         reads_project: Whether the user's code, data, seed and budget can change what it makes, apart from
             what it is given.
+        splits: Splits of the data that it cannot do without: ``train``, ``val`` or ``test``.
     """
 
     consumes: ClassVar[tuple[str, ...]]
     produces: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = LIBRARIES
     reads_project: ClassVar[bool] = True
+    splits: ClassVar[tuple[str, ...]] = ()
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Do the work.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.verdict import Row, at_least, at_most
+from lifecycle.core.within import Positive, check_limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Threshold:
     min: float | None = None
     max: float | None = None
     max_drop: float | None = None
-    max_ratio: float | None = None
+    max_ratio: Positive | None = None
 
     def __post_init__(self) -> None:
         if not self.to_json():
@@ -32,10 +33,10 @@ class Threshold:
         if self.max_drop is not None and not self.absolute:
             # The first champion has none before it to be compared with, and a drop has no direction yet.
             raise UsageError("max_drop needs min or max beside it: they say which way is better")
-        if self.max_ratio is not None and (self.min is not None or not self.max_ratio > 0):
+        check_limits(self)
+        if self.max_ratio is not None and self.min is not None:
             raise UsageError(
-                f"max_ratio is {self.max_ratio:g}: expected a positive number, and no min beside it: it is "
-                "for a value that should be small"
+                f"max_ratio is {self.max_ratio:g} beside a min; it is for a value that should be small"
             )
 
     @property

@@ -38,7 +38,11 @@ class Row:
 
 
 def at_most(term: str, value: float, limit: float) -> Row:
-    """A row that holds up to a limit, which rounding of a ratio of counts may pass by a hair."""
+    """A row that holds up to a limit, which rounding of a ratio of counts may pass by a hair.
+
+    >>> str(at_most("latency_ms", 1.8, 2.0))
+    'ok       latency_ms: 1.8 (allowed: ≤ 2)'
+    """
     return Row(term=term, measured=f"{value:.4g}", limit=f"≤ {limit:g}", holds=value <= limit + 1e-9)
 
 
@@ -52,7 +56,16 @@ def at_least(term: str, value: float, limit: float) -> Row:
 
 
 def require(rows: Sequence[Row], what: str, hint: str = "") -> None:
-    """Raise `RefusedError` with the rows that failed, if any did."""
+    """Raise if a row does not hold.
+
+    Args:
+        rows: A whole verdict.
+        what: What is refused, as the message begins.
+        hint: What to do next.
+
+    Raises:
+        RefusedError: with the rows that failed.
+    """
     failed = [row for row in rows if not row.holds]
     if failed:
         raise RefusedError(f"{what}:\n" + "\n".join(f"  {row}" for row in failed), hint=hint)

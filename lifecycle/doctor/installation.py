@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
 from platform import python_version
@@ -83,9 +83,8 @@ def plug_ins() -> Iterator[Finding]:
     for family in plugins.TABLES:
         for point in entry_points(group=f"lifecycle.{family}"):
             found += 1
-            where = (
-                f"{family[:-1]} '{point.name}' of {point.dist.name if point.dist else 'an unknown package'}"
-            )
+            kind = "strategy" if family == "strategies" else family[:-1]
+            where = f"{kind} '{point.name}' of {point.dist.name if point.dist else 'an unknown package'}"
             if point.name in plugins.TABLES[family]:
                 said = f"{where} is not used: what is built in cannot be replaced"
                 yield Finding(area=area, what=said, state="note", mend="Give it another name.")
@@ -104,7 +103,15 @@ def _load(family: str, name: str) -> object:
     """Load an extension as whoever uses it would."""
     from lifecycle.export.formats import load_format
     from lifecycle.pipeline.plugin import load_stage
+    from lifecycle.train.accelerators import load_accelerator
+    from lifecycle.train.precision.choice import load_precision
+    from lifecycle.train.strategies.choice import load_strategy
 
-    if family == "stages":
-        return load_stage(name)
-    return load_format(name) if family == "formats" else plugins.load(family, name)
+    loaders: dict[str, Callable[[str], object]] = {
+        "stages": load_stage,
+        "formats": load_format,
+        "accelerators": load_accelerator,
+        "precisions": load_precision,
+        "strategies": load_strategy,
+    }
+    return loaders[family](name) if family in loaders else plugins.load(family, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -72,7 +73,7 @@ def compare(candidate: Exhibit, champion: Exhibit | None, checkpoint: Artifact) 
         LifecycleError: a file cannot be run on it.
     """
     context = _context(checkpoint)
-    live = fingerprint(cast("DataModule", context.data()))
+    live = _fingerprint(context)
     if live != candidate.data:
         raise UsageError(
             f"its data is not what it was: the fingerprint is {live[:12]}, it was evaluated on "
@@ -85,6 +86,23 @@ def compare(candidate: Exhibit, champion: Exhibit | None, checkpoint: Artifact) 
         candidate=_score(module, candidate, context, pairs=pairs),
         champion=None if champion is None else _score(module, champion, context, pairs=pairs),
     )
+
+
+def _fingerprint(context: Context) -> str:
+    """Of the data as it is now."""
+    try:
+        return fingerprint(cast("DataModule", context.data()))
+    except FileNotFoundError as error:
+        path = Path(str(error.filename))
+        beside = path.is_relative_to(context.project.root)
+        if beside:
+            missing = (
+                f"{path.name} beside its code, of which a version has a copy: let data_args name the file, "
+                "relative to the folder where commands are run"
+            )
+        else:
+            missing = f"{path}: run the command where it is"
+        raise UsageError(f"its data cannot be had: there is no {missing}") from error
 
 
 def _context(checkpoint: Artifact) -> Context:

@@ -14,7 +14,8 @@ from typing import Any, Protocol, cast
 from lifecycle.core import interrupt
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
-from lifecycle.core.errors import UsageError
+from lifecycle.core.errors import LifecycleError, UsageError
+from lifecycle.core.reference import place_in_project
 from lifecycle.core.stage import Context, Stage, Tracker
 from lifecycle.pipeline.cache import look_up
 from lifecycle.pipeline.journal import Entry, Journal, now
@@ -47,6 +48,31 @@ class Outcome:
     artifact: Artifact
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a run ended before its last stage.
+
+    Attributes:
+        stage: That was at work.
+        message: What was wrong.
+        hint: What to do; empty where nobody knows.
+    """
+
+    stage: str
+    message: str
+    hint: str = ""
+
+
+def failure_of(stages: Mapping[str, Stage], outcomes: Sequence[Outcome], error: Exception) -> Failure:
+    """What an error ended: the stage after the last that came to its end."""
+    stage = [*stages][min(len(outcomes), len(stages) - 1)]
+    if isinstance(error, LifecycleError):
+        return Failure(stage=stage, message=error.message, hint=error.hint)
+    place = place_in_project(error)
+    where = f", raised at {place}" if place else ""
+    return Failure(stage=stage, message=f"{type(error).__name__}: {error}{where}")
+
+
 def check_order(stages: Mapping[str, Stage]) -> None:
     """Make sure that every stage finds what it consumes.
 
@@ -72,6 +98,7 @@ def run_stages(
     log: RunLog,
     journal: Journal,
     data_fingerprint: Callable[[], str | None],
+    ended: Callable[[Outcome, Tracker], object] = lambda outcome, tracker: None,
 ) -> list[Outcome]:
     """Run what has to be run.
 
@@ -82,6 +109,7 @@ def run_stages(
         log: Records each stage.
         journal: What ran before; tells why a stage runs, and is told that it did.
         data_fingerprint: Of the project's data; called once. None: results are not reused.
+        ended: Told of every stage when it has ended, and where to record more of it.
     """
     check_order(stages)
     setting = setting_of_context(context, data_fingerprint())
@@ -98,6 +126,7 @@ def run_stages(
             work = _Work(name, stage, inputs, cache / name / key, replace(context, tracker=tracker))
             outcome = work.done(basis, journal)
             _record(tracker, outcome, stage, basis)
+            ended(outcome, tracker)
         outcomes.append(outcome)
         given[outcome.artifact.kind] = outcome.artifact
         if outcome.artifact.kind == "checkpoint":

@@ -30,6 +30,20 @@ _ARGUMENTS: Schema = {
 }
 
 
+# What options say of each other: what `__post_init__` of their classes refuses.
+_TOGETHER: Mapping[str, Schema] = {
+    "Budget": {"dependentRequired": {"max_drop": ["metric"]}},
+    "Threshold": {
+        "minProperties": 1,
+        "dependentSchemas": {
+            "max_drop": {"anyOf": [{"required": ["min"]}, {"required": ["max"]}]},
+            "max_ratio": {"not": {"required": ["min"]}},
+        },
+    },
+    "Prune": {"oneOf": [{"required": [name]} for name in ("macs", "params", "channels", "latency_ms")]},
+}
+
+
 def file_schema(below: Below) -> Schema:
     """The schema of a pipeline file, with the stages that are installed here.
 
@@ -98,7 +112,7 @@ def options_schema(cls: type, below: Below, without: tuple[str, ...] = ()) -> Sc
         properties[each.name] = schema
     first = (getdoc(cls) or "").partition("\n")[0]
     schema = {"type": "object", "description": first, "additionalProperties": False, "properties": properties}
-    return schema | ({"required": required} if required else {})
+    return schema | ({"required": required} if required else {}) | _TOGETHER.get(cls.__name__, {})
 
 
 def type_schema(type_: object) -> Schema:

@@ -12,10 +12,10 @@ from lifecycle.core.budget import Budget
 from lifecycle.core.canonical import JSON
 from lifecycle.core.config import Config, build, convert, lookup, read_config
 from lifecycle.core.errors import UsageError, suggest
-from lifecycle.core.reference import Reference
 from lifecycle.core.secrets import references
 from lifecycle.core.stage import Project, Stage
 from lifecycle.core.threshold import Threshold
+from lifecycle.pipeline.classes import check_arguments, check_splits, reference_of
 from lifecycle.pipeline.plugin import load_stage
 
 ORDER = ("train", "prune", "quantize", "export", "evaluate", "register")
@@ -24,12 +24,21 @@ HEAD = ("name", "model", "model_args", "data", "data_args", "seed", "budget", "g
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """A pipeline file, checked: every name resolved, every option of the right type."""
+    """A pipeline file, checked: every name resolved, every option of the right type.
+
+    Attributes:
+        project: The user's code and its arguments.
+        stages: By name, in order.
+        seed: For every random choice.
+        budget: The limits of compression.
+        places: Where options were set, by dotted name: for what turns out to be wrong with them later.
+    """
 
     project: Project
     stages: Mapping[str, Stage]
     seed: int = 0
     budget: Budget = field(default_factory=Budget)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def read_pipeline(path: Path, environment: Mapping[str, str], overrides: Iterable[str] = ()) -> Pipeline:
@@ -73,9 +82,11 @@ def pipeline_of(config: Config, path: Path) -> Pipeline:
         stages={name: _stage(config, name, gates) for name in names},
         seed=_seed(config),
         budget=build(Budget, config, ("budget",)),
+        places={".".join(key): where for key, where in config.origins.items()},
     )
     if not names:
         raise UsageError(f"{path.name} names no stage; allowed: {', '.join(ORDER)}")
+    check_splits(config, pipeline.project, pipeline.stages)
     return pipeline
 
 
@@ -101,21 +112,16 @@ def _project(root: Path, config: Config) -> Project:
             f"{config.origin(('name',))}: 'name' is {name!r}; expected letters, digits, '-' and '_': "
             "it names the experiment and the registered model"
         )
-    references = {key: Reference(_value(config, key, str, "")) for key in ("model", "data")}
-    arguments = {key: _mapping(config, f"{key}_args") for key in references}
-    for key, reference in references.items():
-        try:
-            reference.check(root, arguments[key])
-        except UsageError as error:
-            raise UsageError(f"{config.origin((key,))}: '{key}': {error.message}", hint=error.hint) from error
-    return Project(
+    project = Project(
         name=name,
         root=root,
-        model=references["model"],
-        data=references["data"],
-        model_args=arguments["model"],
-        data_args=arguments["data"],
+        model=reference_of(config, "model", _value(config, "model", str, "")),
+        data=reference_of(config, "data", _value(config, "data", str, "")),
+        model_args=_mapping(config, "model_args"),
+        data_args=_mapping(config, "data_args"),
     )
+    check_arguments(config, project)
+    return project
 
 
 def _stage_names(config: Config) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.core.errors import UsageError
-from lifecycle.pipeline.runner import Outcome
+from lifecycle.pipeline.runner import Failure, Outcome
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.report.page.known import find_facts
 from lifecycle.report.page.page import write_page
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 
 def report_run(
-    pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: RecordedRun
+    pipeline: Pipeline,
+    workspace: Workspace,
+    outcomes: Sequence[Outcome],
+    run: RecordedRun,
+    failure: Failure | None = None,
 ) -> Path:
-    """Write the page of a run and log it; returns where it is."""
-    path = write_page(find_facts(pipeline, workspace, outcomes, run), workspace.reports)
+    """Write the page of a run, one that failed too, and log it; returns where it is."""
+    path = write_page(find_facts(pipeline, workspace, outcomes, run, failure), workspace.reports)
     run.log_artifacts(path.parent)  # on disk first: MLflow gets it when it answers
     return path
 

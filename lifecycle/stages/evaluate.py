@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.budget import AS_FAST, Budget, check_budget
 from lifecycle.core.canonical import JSON, readable_json
-from lifecycle.core.errors import LifecycleError, NoFingerprintError, UsageError
+from lifecycle.core.errors import LifecycleError, NoFingerprintError
 from lifecycle.core.progress import timed, tracked
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.core.verdict import Row, at_most, require
+from lifecycle.core.within import Within, check_limits
 from lifecycle.stages.facts import facts_of
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ class Evaluate(Stage):
 
     consumes: ClassVar[tuple[str, ...]] = ("checkpoint", "bundle")
     produces: ClassVar[str] = "evaluation"
+    splits: ClassVar[tuple[str, ...]] = ("test",)
 
-    timed_calls: int = 300
+    timed_calls: Annotated[int, Within(least=2)] = 300
     steps: bool = True
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.timed_calls < 2:
-            raise UsageError(f"timed_calls is {self.timed_calls}; expected at least 2")
+        check_limits(self)
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Score the file and the dense model's file on the same batches, and time them in turn."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from lifecycle.core import plugins
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON, readable_json, write_whole
-from lifecycle.core.errors import RefusedError, UsageError
+from lifecycle.core.errors import RefusedError
 from lifecycle.core.progress import busy
 from lifecycle.core.signature import Signature
 from lifecycle.core.stage import Context, Stage, scratch
+from lifecycle.core.within import Named, Within, check_limits
 from lifecycle.export.formats import load_format
-from lifecycle.export.settings import WriteSettings
+from lifecycle.export.settings import OPSET, OPSETS, WriteSettings
 from lifecycle.stages.facts import facts_of
 
 if TYPE_CHECKING:
@@ -41,20 +41,12 @@ class Export(Stage):
     produces: ClassVar[str] = "bundle"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchao", "onnx", "onnxscript", "onnxruntime", "numpy")
 
-    formats: tuple[str, ...] = ("onnx",)
-    opset: int = 21
+    formats: Annotated[tuple[str, ...], Named("formats", "onnx", "what evaluate and serve run")] = ("onnx",)
+    opset: Annotated[int, Within(least=OPSETS[0], most=OPSETS[1])] = OPSET
 
     def __post_init__(self) -> None:
-        if not self.formats:
-            raise UsageError(f"formats is empty; allowed: {', '.join(plugins.table('formats'))}")
-        for name in self.formats:
-            if name not in plugins.table("formats"):
-                plugins.load("formats", name)
-        if "onnx" not in self.formats:
-            raise UsageError(
-                f"formats is {list(self.formats)}; add onnx, which is what evaluate and serve run"
-            )
-        WriteSettings(opset=self.opset)
+        WriteSettings(opset=self.opset)  # says more than its limits
+        check_limits(self)
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Export, run every file back, refuse what differs."""

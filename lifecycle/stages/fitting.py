@@ -20,6 +20,7 @@ from lifecycle.core.errors import LifecycleError, UsageError, suggest
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Context
 from lifecycle.core.verdict import require
+from lifecycle.stages.callbacks import Named, check_callbacks, counted_callbacks, make_callbacks
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks import Callback
@@ -30,7 +31,6 @@ TRAINER = Reference("lifecycle.train.trainer_options:TrainerOptions")
 # Decided by the stage, objects that a file cannot hold, and modes in which nothing comes out.
 OWNED = (
     "barebones",
-    "callbacks",
     "default_root_dir",
     "enable_autolog_hparams",
     "enable_checkpointing",
@@ -51,16 +51,25 @@ LEAST = {
     "reload_dataloaders_every_n_epochs": 0,
 }
 
+# Of ours, what is off unless it is set: off and not set are one.
+OFF = ("channels_last", "compile", "fused")
 # What shows or checks, and changes no result.
 SILENT = ("detect_anomaly", "log_every_n_steps", "profiler")
 SAVE_EVERY = timedelta(seconds=30)
+CALLBACKS = list[str | dict[str, dict[str, Any] | None]]
 PRECISIONS = {"None": "32-true", "32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
 def trainer_options() -> dict[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
     found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
-    return {name: _type_of(name, text) for name, text in found.items() if name not in OWNED}
+    return {
+        name: list[str | dict[str, dict[str, Any] | None]]
+        if name == "callbacks"
+        else _type_of(name, each.annotation)
+        for name, each in found.items()
+        if name not in OWNED
+    }
 
 
 def _type_of(name: str, annotation: str) -> object:
@@ -69,6 +78,8 @@ def _type_of(name: str, annotation: str) -> object:
 
     whole = Annotated[int, Field(ge=LEAST.get(name, 1))]
     limit = NonNegativeInt | Annotated[float, Field(ge=0, le=1)]
+    if name == "strategy":
+        return str | _mapping({"name": {"type": "string"}}, required=["name"], more=True)
     kinds: dict[str, object] = {
         "int": whole,
         "bool": bool,
@@ -79,6 +90,7 @@ def _type_of(name: str, annotation: str) -> object:
         "Limit": limit,
         "Duration": str | dict[str, int],
         "Profiler": str,
+        "Compiling": _compiling(),
         "None": None,
     }
     parts = [part.strip() for part in re.split(r"\|(?![^\[]*\])", annotation)]
@@ -87,6 +99,21 @@ def _type_of(name: str, annotation: str) -> object:
 
 def _literal(text: str) -> object:
     return Literal[ast.literal_eval(text.removeprefix("Literal").replace("[", "(").replace("]", ",)"))]
+
+
+def _compiling() -> object:
+    from lifecycle.pipeline.schema import options_schema
+    from lifecycle.train.compile_options import CompileOptions
+
+    return _mapping(options_schema(CompileOptions, {})["properties"])
+
+
+def _mapping(properties: JSON, *, required: Sequence[str] = (), more: bool = False) -> object:
+    """A mapping of options, which `check_trainer` looks at by itself, and its schema."""
+    from pydantic import WithJsonSchema
+
+    schema = {"type": "object", "properties": properties, "additionalProperties": more}
+    return Annotated[dict[str, Any], WithJsonSchema(schema | ({"required": required} if required else {}))]
 
 
 def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
@@ -99,20 +126,28 @@ def check_trainer(options: Mapping[str, object]) -> dict[str, Any]:
     for name in options:
         if name not in allowed:
             raise UsageError(f"unknown trainer option '{name}': {suggest(name, allowed)}")
+    if isinstance(options.get("compile"), Mapping):
+        from lifecycle.train.compile_options import compile_options
+
+        compile_options(options["compile"])
+    if isinstance(strategy := options.get("strategy"), Mapping):
+        from lifecycle.train.strategies.choice import strategy_with  # with torch, which knows the options
+
+        strategy_with(strategy)
+    if "callbacks" in options:
+        check_callbacks(options["callbacks"])
     return {
         name: convert(allowed[name], cast("JSON", value), f"trainer.{name}")
         for name, value in options.items()
     }
 
 
-def check_fine_tuning(options: Mapping[str, object], epochs: int, lr: float | None) -> dict[str, Any]:
+def check_fine_tuning(options: Mapping[str, object], epochs: int) -> dict[str, Any]:
     """Trainer options of a stage that says in ``epochs`` how long it trains.
 
     Raises:
-        UsageError: an option, the number of epochs or the learning rate is wrong.
+        UsageError: an option or the number of epochs is wrong.
     """
-    if lr is not None and lr <= 0:
-        raise UsageError(f"lr is {lr}; expected a number above 0")
     if "max_epochs" in options:
         raise UsageError("trainer.max_epochs is not for this stage: set its own 'epochs'")
     return check_trainer({**options, "max_epochs": epochs})
@@ -120,7 +155,15 @@ def check_fine_tuning(options: Mapping[str, object], epochs: int, lr: float | No
 
 def counted_trainer(options: Mapping[str, object]) -> dict[str, JSON]:
     """What of a trainer's options can change a result, precision and determinism said outright."""
-    counted = {name: value for name, value in options.items() if name not in SILENT}
+    counted = {
+        name: value
+        for name, value in options.items()
+        if name not in SILENT and not (name in OFF and value is False)
+    }
+    if "callbacks" in counted:
+        counted["callbacks"] = counted_callbacks(cast("Sequence[Named]", counted["callbacks"]))
+        if not counted["callbacks"]:
+            del counted["callbacks"]
     precision = counted.get("precision")
     return cast(
         "dict[str, JSON]",
@@ -171,9 +214,11 @@ def fit(
     )
     # What is saved last knows what was ranked before it: the other way round, a kill between the two would
     # leave a fit that has ended and whose best epoch nobody kept.
+    others = {name: value for name, value in options.items() if name != "callbacks"}
+    named = make_callbacks(options.get("callbacks", ()))
     trainer = Trainer(
-        **{"deterministic": True, **options, **_last_epoch_validated(options)},
-        callbacks=[*callbacks, ProgressBar(context.progress, f"{title}  "), keep, steps],
+        **{"deterministic": True, **others, **_last_epoch_validated(options)},
+        callbacks=[*callbacks, *named, ProgressBar(context.progress, f"{title}  "), keep, steps],
         logger=context.tracker,
         default_root_dir=folder,
         enable_model_summary=False,

@@ -15,6 +15,7 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.config import convert
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.stage import Context, Stage, scratch
+from lifecycle.core.within import Count, Part, Positive, WholeFromZero, check_limits
 from lifecycle.stages.facts import facts_of
 from lifecycle.stages.fitting import check_fine_tuning, counted_trainer, set_learning_rate
 from lifecycle.stages.held_out import check_held_out
@@ -47,32 +48,28 @@ class Prune(Stage):
     produces: ClassVar[str] = "checkpoint"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchmetrics", "torch-pruning", "numpy")
 
-    macs: float | None = None
-    params: float | None = None
-    channels: float | None = None
-    latency_ms: float | None = None
+    macs: Part | None = None
+    params: Part | None = None
+    channels: Part | None = None
+    latency_ms: Positive | None = None
     importance: ImportanceName = "magnitude"
     scope: Literal["global", "local"] = "global"
-    round_to: int = 8
+    round_to: Count = 8
     ignore: tuple[str, ...] = ()
-    steps: int = 1
-    tries: int = 4
+    steps: Count = 1
+    tries: Count = 4
     distill: bool | Mapping[str, object] = False
-    sparse_epochs: int = 0
-    sparsity: float = 1e-3
-    epochs: int = 5
-    lr: float | None = None
+    sparse_epochs: WholeFromZero = 0
+    sparsity: Positive = 1e-3
+    epochs: Count = 5
+    lr: Positive | None = None
     trainer: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.target  # noqa: B018  # says what is wrong with it
-        for name, least in (("round_to", 1), ("steps", 1), ("tries", 1), ("sparse_epochs", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected at least {least}")
-        if self.sparsity <= 0:
-            raise UsageError(f"sparsity is {self.sparsity}; expected a number above 0")
+        check_limits(self)
         self.distillation()
-        check_fine_tuning(self.trainer, self.epochs, self.lr)
+        check_fine_tuning(self.trainer, self.epochs)
 
     @property
     def target(self) -> Target:
@@ -119,7 +116,7 @@ class Prune(Stage):
                 "ignore": self.ignore,
                 "seed": context.seed,
             },
-            trainer=check_fine_tuning(self.trainer, self.epochs, self.lr),
+            trainer=check_fine_tuning(self.trainer, self.epochs),
             distill=self.distillation(),
             context=context,
             folder=scratch(into),

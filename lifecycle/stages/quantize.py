@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
+from lifecycle.core.within import Count, Positive, Share, WholeFromZero, Within, check_limits
 from lifecycle.stages.facts import facts_of
 from lifecycle.stages.fitting import (
     check_fine_tuning,
@@ -53,29 +54,22 @@ class Quantize(Stage):
     produces: ClassVar[str] = "checkpoint"
 
     method: Literal["static", "qat", "dynamic"] = "static"
-    epochs: int = 2
-    freeze_after: float = 0.7
+    epochs: Count = 2
+    freeze_after: Share = 0.7
     calibration: Literal["squared_error", "min_max", "moving_average", "percentile", "entropy"] = (
         "squared_error"
     )
-    calibration_batches: int = 10
-    percentile: float = 99.99
+    calibration_batches: Count = 10
+    percentile: Annotated[float, Within(above=50, most=100)] = 99.99
     keep_float: tuple[str, ...] = ()
-    float_layers: int = 4
+    float_layers: WholeFromZero = 4
     activations: Literal["auto", "uint8", "int8"] = "auto"
-    lr: float | None = None
+    lr: Positive | None = None
     trainer: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.calibration_batches < 1:
-            raise UsageError(f"calibration_batches is {self.calibration_batches}; expected at least 1")
-        if not 50 < self.percentile <= 100:
-            raise UsageError(f"percentile is {self.percentile}; expected above 50, at most 100")
-        if self.float_layers < 0:
-            raise UsageError(f"float_layers is {self.float_layers}; expected at least 0")
-        if not 0 <= self.freeze_after <= 1:
-            raise UsageError(f"freeze_after is {self.freeze_after}; expected a fraction from 0 to 1")
-        check_fine_tuning(self.trainer, self.epochs, self.lr)
+        check_limits(self)
+        check_fine_tuning(self.trainer, self.epochs)
 
     def counted(self) -> Mapping[str, JSON]:
         """All but how the trainer shows its work."""
@@ -160,7 +154,7 @@ class Quantize(Stage):
             fit(
                 module,
                 context,
-                check_fine_tuning(self.trainer, self.epochs, self.lr),
+                check_fine_tuning(self.trainer, self.epochs),
                 title="quantize",
                 folder=folder / f"{len(in_float)} in float",
                 callbacks=[training],

@@ -6,19 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from lifecycle.card.card import Card
 from lifecycle.core.artifact import Artifact, Draft
+from lifecycle.core.asked import check_asked
 from lifecycle.core.canonical import JSON, readable_json
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.stage import Context, Stage
-from lifecycle.registry import CHAMPION, PREVIOUS, check_alias
+from lifecycle.core.within import Word, check_limits
+from lifecycle.registry import ALIAS as FORM
+from lifecycle.registry import CHAMPION, PREVIOUS, RESERVED
 from lifecycle.stages.facts import facts_of
 from lifecycle.tracking import RecordedRun
 
 if TYPE_CHECKING:
     from lifecycle.train.loggers.mlflow_run import MLFlowRun
+
+
+ALIAS = Word(
+    pattern=FORM,
+    never=f"{CHAMPION}|{PREVIOUS}|{RESERVED}",
+    said="a word that is not reserved, such as challenger",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +45,11 @@ class Register(Stage):
     libraries: ClassVar[tuple[str, ...]] = ()
     reads_project: ClassVar[bool] = False
 
-    alias: str = "challenger"
+    alias: Annotated[str, ALIAS] = "challenger"
     gates: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_alias(self.alias, reserved=(CHAMPION, PREVIOUS))
+        check_limits(self)
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Register once; the same content again is the same version."""
@@ -47,6 +57,7 @@ class Register(Stage):
         from lifecycle.registration import DESCRIPTION, register
         from lifecycle.registry import set_alias
 
+        check_asked(context.asked, "test", given["evaluation"].numbers())
         writer = _writer(context)
         card = self._card(given, context)
         version = register(

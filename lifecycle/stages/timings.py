@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -16,6 +15,7 @@ from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
 from lifecycle.core.cores import available_cores
 from lifecycle.core.signature import Array, Signature
+from lifecycle.export.batches import random_inputs
 from lifecycle.export.benchmark import measure_latency
 from lifecycle.export.network import threads as torch_threads
 from lifecycle.export.network import to_tensors
@@ -113,13 +113,6 @@ def slower(timings: Sequence[Timing]) -> list[str]:
         for (form, batch, count), after in at.items()
         if form == other and after > (before := at.get((one, batch, count), after))
     ]
-
-
-def random_inputs(signature: Signature, batch: int) -> dict[str, Array]:
-    """A batch of random values in the signature's ranges; free axes have so many, or what limits say."""
-    generator = np.random.default_rng(0)
-    sizes = signature.sizes(batch)
-    return {spec.name: spec.random(generator, **sizes) for spec in signature.inputs}
 
 
 def _free(signature: Signature) -> bool:

@@ -12,7 +12,7 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
 from lifecycle.stages.fitting import check_trainer, counted_trainer, fit, measure
-from lifecycle.stages.held_out import check_validation
+from lifecycle.stages.held_out import check_held_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class Train(Stage):
     consumes: ClassVar[tuple[str, ...]] = ()
     produces: ClassVar[str] = "checkpoint"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchmetrics", "numpy")
+    splits: ClassVar[tuple[str, ...]] = ("train", "val")
 
     trainer: Mapping[str, object] = field(default_factory=dict)
 
@@ -39,12 +40,15 @@ class Train(Stage):
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Train, keep the best epoch, measure it on the validation split."""
         from lifecycle.compress.cost import count_cost
+        from lifecycle.stages.rehearsal import rehearse
         from lifecycle.train.artifact import make_module, write_checkpoint
         from lifecycle.train.describe import example_inputs, signature_of
         from lifecycle.train.seeding import seed_everything
 
         project = context.project
-        check_validation(context)
+        folder = scratch(into)
+        if not any(folder.iterdir()):  # else it goes on, and was rehearsed then
+            rehearse(context)
         seed_everything(context.seed)
         module = make_module(project.model, project.model_args, project.root)
         signature_of(module)  # a module that does not say what it takes is told so before it is trained
@@ -53,10 +57,12 @@ class Train(Stage):
             context,
             check_trainer(self.trainer),
             title="train",
-            folder=scratch(into),
+            folder=folder,
             resume=True,
         )
-        metrics = measure(module, context) | asdict(count_cost(module, example_inputs(module)))
+        metrics = measure(module, context)
+        check_held_out(context, metrics)
+        metrics |= asdict(count_cost(module, example_inputs(module)))
         headline = [context.budget.metric or ""]
         return write_checkpoint(
             module,

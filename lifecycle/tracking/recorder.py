@@ -20,6 +20,7 @@ from lifecycle.tracking.courier import Courier
 from lifecycle.tracking.delivery import Delivery, waiting_folder
 from lifecycle.tracking.experiment import reap
 from lifecycle.tracking.machine import sampled
+from lifecycle.tracking.points import Points
 from lifecycle.tracking.spool import Spool, left_behind
 from lifecycle.train.loggers.mlflow_run import MLFlowRun
 from lifecycle.train.loggers.record import Record
@@ -127,12 +128,14 @@ class RecordedRun:
 
     Attributes:
         record: Our own name of it.
+        points: What was logged at its steps.
     """
 
     in_background = True  # numbers of many steps come together
 
     def __init__(self, recorder: Recorder, record: str) -> None:
         self.record = record
+        self.points = Points()
         self._recorder = recorder
 
     @property
@@ -171,6 +174,7 @@ class RecordedRun:
 
     def log_records(self, records: Sequence[Record]) -> None:
         """Record numbers of many steps at once."""
+        self.points.add(records)
         lines: list[JSON] = [
             [{name: _text_or_number(value) for name, value in metrics.items()}, step, time_s]
             for metrics, step, time_s in records

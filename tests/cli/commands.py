@@ -18,7 +18,13 @@ data: data.py:Data
 train: {trainer: {max_epochs: 1}}
 """
 MODEL = "import lifecycle as pl\nclass Net(pl.Module):\n    def __init__(self, width=1): super().__init__()\n"
-DATA = "import lifecycle as pl\nclass Data(pl.DataModule):\n    pass\n"
+DATA = """\
+import lifecycle as pl
+class Data(pl.DataModule):
+    def train_dataloader(self): return [1]
+    def val_dataloader(self): return [1]
+    def test_dataloader(self): return [1]
+"""
 
 
 @dataclass(frozen=True)

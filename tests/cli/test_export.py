@@ -186,6 +186,12 @@ def test_benchmark_says_what_is_allowed(
     assert message in ended.err
 
 
+def test_benchmark_of_a_folder_that_is_not_there_is_wrong_usage(lifecycle: CommandLine) -> None:
+    ended = lifecycle("benchmark", "nope")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: no folder nope\nName the folder of a bundle: ")
+
+
 def test_benchmark_takes_bundles_only(lifecycle: CommandLine, exported: Exported) -> None:
     (checkpoint,) = (exported.project.workspace / "cache" / "train").glob("[0-9a-f]*")
     ended = lifecycle("benchmark", str(checkpoint))

@@ -104,7 +104,7 @@ def test_wrong_usage_ends_with_2_and_a_message(
             "KILLED",
         ),
         (
-            "class Data(pl.DataModule):\n    def fingerprint(self): raise RuntimeError('disk on fire')",
+            "class Data(Data):\n    def fingerprint(self): raise RuntimeError('disk on fire')",
             1,
             "error: RuntimeError: disk on fire\nIt was raised at data.py:{line}, in fingerprint.\nRun it again with `lifecycle -v …` for the traceback.\n",
             "FAILED",

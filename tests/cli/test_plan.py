@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.cli.commands import CommandLine
+from tests.cli.commands import DATA, CommandLine
 
 LOADED = """\
 import sys
@@ -51,7 +51,7 @@ def test_a_plan_imports_neither_frameworks_nor_the_project(lifecycle: CommandLin
     text = "import lifecycle as pl\nimport elsewhere\nraise SystemExit('imported')\n"
     lifecycle.write("elsewhere.py", "raise SystemExit('imported')\n")
     lifecycle.write("model.py", f"{text}class Net(pl.Module):\n    def __init__(self, width=1): pass\n")
-    lifecycle.write("data.py", f"{text}class Data(pl.DataModule): pass\n")
+    lifecycle.write("data.py", text + DATA)
     done = subprocess.run(
         [sys.executable, "-c", LOADED], cwd=lifecycle.folder, capture_output=True, text=True, timeout=60
     )

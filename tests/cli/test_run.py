@@ -3,10 +3,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import click
 import pytest
 
+from lifecycle.cli.main import cli
 from lifecycle.cli.run import run
+from lifecycle.workspace import Workspace
 from tests.cli.commands import PIPELINE, CommandLine, Ended
+from tests.pipeline import tiny
+from tests.test_workspace import held_by_another
 
 
 def refused(ended: Ended) -> str:
@@ -122,3 +127,43 @@ def test_a_workspace_elsewhere_is_named(lifecycle: CommandLine, tmp_path: Path, 
 def test_a_run_waits_as_long_as_it_is_told_to(words: list[str], expected: float) -> None:
     given = run.make_context("run", list(words)).params
     assert (given["wait"], given["file"]) == (expected, Path("pipeline.yaml"))
+
+
+@pytest.mark.parametrize("verb", ["prune", "compress", "export", "sensitivity", "gc"])
+def test_every_verb_that_holds_a_workspace_can_wait_for_it(verb: str) -> None:
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    words = [] if verb == "gc" else ["pipeline.yaml"]
+    assert command.make_context(verb, [*words, "--wait"]).params["wait"] == math.inf
+    assert command.make_context(verb, [*words]).params["wait"] == 0.0
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("words", [["prune", "pipeline.yaml", "prune.macs=0.5"], ["gc", "--yes"]])
+def test_who_is_waited_for_is_told(lifecycle: CommandLine, tmp_path: Path, words: list[str]) -> None:
+    with held_by_another(Workspace(tmp_path / ".lifecycle")) as holder:
+        ended = lifecycle(*words, "--wait", "0.1")
+    assert (ended.code, ended.out) == (1, "")
+    first, second = ended.err.splitlines()[:2]
+    assert f"process {holder.pid}" in first and first.endswith(": waiting for it to end")
+    assert second.startswith("error: another run works in ")
+
+
+@pytest.mark.usefixtures("store")
+def test_a_slip_is_told_before_training_and_the_failed_run_has_a_page(
+    lifecycle: CommandLine, tmp_path: Path
+) -> None:
+    for name, text in (("pipeline.yaml", tiny.PIPELINE), ("model.py", tiny.MODEL), ("data.py", tiny.DATA)):
+        lifecycle.write(name, text.replace("gates: {test_acc:", "gates: {test_accc:"))
+    ended = lifecycle("run", "pipeline.yaml")
+    assert (ended.code, ended.out) == (2, "")
+    told = ended.err.splitlines()
+    assert told[0] == "train: running"
+    page = Path(told[1].removeprefix("Report: "))
+    assert told[2].startswith(
+        "error: pipeline.yaml:12:9: gates.test_accc is about 'test_accc', which test_step"
+    )
+    assert "did you mean 'test_acc'?" in told[2]
+    assert not list((tmp_path / ".lifecycle" / "cache" / "train").glob("[0-9a-f]*"))
+    text = page.read_text()
+    assert "Failed in train" in text and "gates.test_accc is about" in text and "not reached" in text

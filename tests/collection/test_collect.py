@@ -9,13 +9,14 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from lifecycle.address import process_address
 from lifecycle.collection.collect import collect, find_garbage
 from lifecycle.collection.items import Item
 from lifecycle.collection.retention import Retention
 from lifecycle.collection.revival import revive_model
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.errors import LifecycleError
-from lifecycle.registry import RUN, Version, alias_of, fetch, find_version, process_address, set_alias
+from lifecycle.registry import RUN, Version, alias_of, fetch, find_version, set_alias
 from lifecycle.tracking import OWNER, PARENT, open_experiment
 from lifecycle.workspace import Workspace
 from tests.versions import promoted, registered, stored_file

@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import lifecycle as pl
 from lifecycle.compress.calibration import calibrate_
 from lifecycle.compress.capture import capture
-from lifecycle.compress.quantizer import convert_quantized, prepare_quantization_
+from lifecycle.compress.quantizer import convert_quantized, prepare_quantization_, replay_quantize
+from lifecycle.train.describe import example_inputs
 
 A = torch.ops.aten
 X = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -83,3 +85,42 @@ def test_an_encoder_layer_of_pytorch_trains_and_evaluates_as_before() -> None:
     assert float((convert_quantized(module)(X) - wanted).detach().abs().max()) < 0.1 * float(
         wanted.abs().max()
     )
+
+
+class Words(pl.Module):
+    """Attention over words of any number, those that are padding not looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(10, 8), nn.Parameter(torch.randn(12, 8))
+        self.attention, self.head = Fused(), nn.Linear(8, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.words(ids) + self.places[: ids.shape[1]]
+        query, key, value = self.attention.project(x).unflatten(-1, (3, 8)).unbind(-2)
+        scores = (query @ key.transpose(-2, -1)).masked_fill((ids == 0)[:, None], -1e4)
+        return self.head((scores.softmax(-1) @ value).mean(1))
+
+    def signature(self) -> pl.Signature:
+        return pl.Signature(
+            inputs=(pl.TensorSpec(name="ids", dtype="int64", shape=("batch", "length"), range=(0, 9)),),
+            outputs=(pl.TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),),
+            axes={"length": (1, 12)},
+        )
+
+
+def test_an_axis_that_the_signature_names_stays_open() -> None:
+    torch.manual_seed(0)
+    module = Words()
+    ids = torch.arange(24).remainder(10).view(2, 12)
+    plain = [module.eval()(ids[:, :length]).detach() for length in (3, 7, 12)]
+    edit = prepare_quantization_(module, example_inputs(module), method="static")
+    calibrate_(module, [(ids[:, :length],) for length in (3, 12, 7)])
+    integers = convert_quantized(module)
+    for length, wanted in zip((3, 7, 12), plain, strict=True):
+        assert torch.allclose(integers(ids[:, :length]), wanted, atol=0.1)
+    assert integers(ids[:, :1]).shape == (2, 2)
+    again = Words()
+    replay_quantize(again, example_inputs(again), edit.to_json())
+    again.load_state_dict(module.state_dict())
+    assert torch.equal(again.eval()(ids[:, :5]), module.eval()(ids[:, :5]))

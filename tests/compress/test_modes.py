@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import torch
 from torch import nn
@@ -35,6 +37,13 @@ def test_modes_come_back_after_an_error() -> None:
     except KeyError:
         pass
     assert module[0].training and not module[1].training
+
+
+def test_what_stands_on_torchao_is_imported_without_a_word() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import lifecycle.compress.harm"], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_loggers_speak_again_after_a_silent_import() -> None:

@@ -94,7 +94,7 @@ MADE: dict[str, Callable[[Path], pl.Callback]] = {
 }
 CALLBACKS = sorted({*trainers.__all__} - {"EarlyStoppingReason", "RichProgressBarTheme"})
 # Their state is the clock's, or a folder's.
-CLOCKS = {"Timer", "ThroughputMonitor", "DeviceStatsMonitor"}
+CLOCKS = {"Timer", "ThroughputMonitor", "DeviceStatsMonitor", "StepTimer"}
 # They look for an option in the beginning of every fit, resumed or not.
 TUNERS = {"BatchSizeFinder", "LearningRateFinder"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,27 +19,17 @@ from lifecycle.export.formats import Format, format_of, formats, load_format
 from lifecycle.export.network import Network, evaluating
 from lifecycle.export.runtime import open_file, open_model
 from lifecycle.export.settings import RunSettings, WriteSettings
+from tests.docs.plugins import installed
 from tests.export.networks import PAIR, Pair, pairs
 
-POINTS = (
-    "[lifecycle.formats]\nzipped = tests.contracts.zipped_format:ZIPPED\nonnx = tests.contracts:NOTHING\n"
-)
+POINTS = "[lifecycle.formats]\nzipped = own.format:ZIPPED\nonnx = tests.contracts:NOTHING\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A distribution with a format of its own, which claims the name of a built-in one too."""
-    folder = tmp_path_factory.mktemp("site")
-    info = folder / "extra-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(POINTS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        importlib.invalidate_caches()
-        plugins.table.cache_clear()
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The distribution of docs/extending.md, which claims the name of a built-in format too."""
+    with installed(tmp_path_factory.mktemp("site"), POINTS):
         yield
-    plugins.table.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +39,7 @@ def pair() -> Pair:
 
 
 @pytest.fixture(scope="module")
-def bundle(pair: Pair, installed: None, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def bundle(pair: Pair, own: None, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     into = tmp_path_factory.mktemp("contract") / "bundle"
     names = [format.name for format in formats()]
     return write_bundle(pair, signature=PAIR, formats=names, samples=pairs(9, 5), into=into)

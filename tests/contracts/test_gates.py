@@ -15,28 +15,18 @@ from lifecycle.core.verdict import Row
 from lifecycle.gates.case import Case, Exhibit, Gate
 from lifecycle.promotion import promote, propose
 from lifecycle.registry import Version, fetch, fetch_checkpoint, gates_of
+from tests.docs.plugins import installed
 from tests.versions import registered
 
-POINTS = (
-    "[lifecycle.gates]\n"
-    "licence = tests.contracts.licence_gate:Licensed\n"
-    "parity = tests.contracts:NOTHING\n"  # a built-in name is not given away
-)
+# A built-in name is not given away.
+POINTS = "[lifecycle.gates]\nlicence = own.gate:Licensed\nparity = tests.contracts:NOTHING\n"
 
 
 @pytest.fixture(autouse=True)
-def installed(tmp_path: Path) -> Iterator[None]:
-    """A distribution with a gate of its own, which claims the name of a built-in one too."""
-    info = tmp_path / "site" / "extra-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(POINTS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(tmp_path / "site")
-        importlib.invalidate_caches()
-        plugins.table.cache_clear()
-        yield
-    plugins.table.cache_clear()
+def own(tmp_path: Path) -> Iterator[Path]:
+    """The distribution of docs/extending.md, which claims the name of a built-in gate too: its entry points."""
+    with installed(tmp_path / "site", POINTS) as points:
+        yield points
 
 
 @pytest.fixture(params=[*plugins.TABLES["gates"], "licence"])
@@ -81,12 +71,9 @@ def test_a_gate_of_another_distribution_refuses(client: MlflowClient, tmp_path: 
     assert promote(client, promotion, reason="ours", force=True) is not None
 
 
-def test_what_is_no_gate_is_said(
-    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_gate_is_said(client: MlflowClient, tmp_path: Path, own: Path) -> None:
     registered(client, tmp_path / "a")
-    points = tmp_path / "site" / "extra-1.0.dist-info" / "entry_points.txt"
-    points.write_text("[lifecycle.gates]\nlicence = tests.contracts.licence_gate:__doc__\n")
+    own.write_text("[lifecycle.gates]\nlicence = own.gate:__doc__\n")
     importlib.invalidate_caches()
     plugins.table.cache_clear()
     with pytest.raises(UsageError, match="gate 'licence' is no class with a method judge"):

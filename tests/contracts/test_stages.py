@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,39 +20,27 @@ from lifecycle.pipeline.plugin import load_stage
 from lifecycle.pipeline.runner import check_order
 from lifecycle.pipeline.schema import descriptions, stage_schema
 from lifecycle.pipeline.spec import read_pipeline
+from tests.docs.pages import blocks
+from tests.docs.plugins import PAGE, entry_points, installed
 
-DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
+(PIPELINE,) = [block.text for block in blocks(PAGE) if block.language == "yaml"]
 LEAST: dict[str, dict[str, Any]] = {"prune": {"macs": 0.5}}  # options without which a stage cannot be made
 HEAD = "name: digits\nmodel: model.py:Net\ndata: data.py:Data\n"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(), re.DOTALL)
-
-
 @pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The distribution of docs/extending.md, and one that does not fit."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "rounding").mkdir()
-    (folder / "rounding" / "__init__.py").write_text("")
-    (folder / "rounding" / "stage.py").write_text(blocks("python")[0])
-    points = blocks("toml")[0].replace('project.entry-points."lifecycle.stages"', "lifecycle.stages")
-    points = (
-        points.replace('"', "")
-        + "train = rounding.stage:RoundWeights\nodd = tests.contracts.test_stages:Odd\n"
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The distribution of docs/extending.md, and stages that do not fit."""
+    points = entry_points(
+        "[lifecycle.stages]",
+        "round_weights = own.stage:RoundWeights",
+        "train = own.stage:RoundWeights",
+        "odd = tests.contracts.test_stages:Odd",
+        "gone = no_such_package:Stage",
     )
-    points += "gone = no_such_package:Stage\n"
-    info = folder / "rounding-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rounding\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(points)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        importlib.invalidate_caches()
-        plugins.table.cache_clear()
+    points = points.replace("[lifecycle.stages]\nround_weights = own.stage:RoundWeights\n", "", 1)
+    with installed(tmp_path_factory.mktemp("site"), points):
         yield
-    plugins.table.cache_clear()
 
 
 @dataclass
@@ -75,7 +61,7 @@ def stage(name: str) -> Stage:
 
 def test_nobody_replaces_a_built_in_stage() -> None:
     assert load_stage("train").__module__ == "lifecycle.stages.train"
-    assert load_stage("round_weights").__module__ == "rounding.stage"
+    assert load_stage("round_weights").__module__ == "own.stage"
 
 
 def test_its_options_are_plain_data_that_a_key_can_hold(stage: Stage) -> None:
@@ -147,7 +133,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_example_stands_in_a_pipeline_file(file: Path) -> None:
-    file.write_text(HEAD + blocks("yaml")[0])
+    file.write_text(HEAD + PIPELINE)
     pipeline = read_pipeline(file, {})
     assert list(pipeline.stages) == ["train", "round_weights", "export", "evaluate"]
     assert pipeline.stages["round_weights"] == load_stage("round_weights")(bits=8)  # type: ignore[call-arg]

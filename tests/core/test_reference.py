@@ -101,7 +101,11 @@ def test_arguments_that_the_text_does_not_tell_are_left_to_the_class(tmp_path: P
 
 def test_arguments_come_with_their_annotations(tmp_path: Path) -> None:
     root = project(tmp_path, {"model.py": NET})
-    assert Reference("model.py:Net").parameters(root) == {"width": "", "lr": "float"}
+    found = Reference("model.py:Net").parameters(root) or {}
+    assert {name: (each.annotation, each.required) for name, each in found.items()} == {
+        "width": ("", True),
+        "lr": ("float", False),
+    }
 
 
 def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:

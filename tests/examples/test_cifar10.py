@@ -20,6 +20,7 @@ import torch
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.reference import Reference
 from tests.examples.downloads import Site, served
+from tests.examples.folders import imported
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cifar10"
 sys.path.insert(0, str(EXAMPLE))
@@ -29,7 +30,7 @@ try:
     from download import progress_text
 finally:
     sys.path.remove(str(EXAMPLE))
-    for module in ("archive", "cifar10", "download"):
+    for module in ("archive", "cifar10", "download", "stand_in"):
         sys.modules.pop(module, None)
 
 FOLDER = "cifar-10-batches-bin"
@@ -422,3 +423,13 @@ def test_the_script_says_what_it_takes() -> None:
     )
     assert done.returncode == 0
     assert "--epochs" in done.stdout and "--data DIR" in done.stdout
+
+
+def test_the_stand_in_has_the_form_of_the_data_and_is_always_the_same() -> None:
+    with imported(EXAMPLE, "stand_in") as (stand_in,):
+        data, again = stand_in.StandIn(batch_size=32), stand_in.draw(500, seed=2)
+        data.setup("fit")
+    batch, labels = next(iter(data.train_dataloader()))
+    assert (batch.dtype, batch.shape, labels.dtype) == (torch.uint8, (32, 3, 32, 32), torch.int64)
+    assert torch.equal(data.test.images, again.images)
+    assert torch.bincount(again.labels).tolist() == [50] * 10

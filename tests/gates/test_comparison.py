@@ -95,6 +95,16 @@ def test_data_that_changed_since_it_was_evaluated_is_refused(client: MlflowClien
     assert text.startswith("REFUSED  test data: its data is not what it was: the fingerprint is digits-2")
 
 
+def test_data_that_is_looked_for_beside_the_code_is_missed_by_name(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    registered(client, tmp_path / "a", data="lost.csv", evaluated_on="digits-1")
+    text = rows(proposed(client, tmp_path))["test data"]
+    assert (
+        "its data cannot be had: there is no lost.csv beside its code, of which a version has a copy" in text
+    )
+
+
 def test_code_that_was_changed_in_the_registry_is_not_run(client: MlflowClient, tmp_path: Path) -> None:
     version = registered(client, tmp_path / "a")
     file = stored_file(version, client, "checkpoint/code/model.py")

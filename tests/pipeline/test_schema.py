@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from lifecycle.core import plugins
@@ -51,6 +53,11 @@ def test_there_are_examples() -> None:
     [
         ("", True),
         ("train: {trainer: {max_epochs: 3}}", True),
+        ("train: {trainer: {compile: true, channels_last: true, fused: true}}", True),
+        ("train: {trainer: {compile: {dynamic: true}}}", True),
+        ("train: {trainer: {strategy: {name: fsdp, auto_wrap_policy: 100000}}}", True),
+        ("train: {trainer: {compile: {dynamik: true}}}", False),
+        ("train: {trainer: {strategy: {auto_wrap_policy: 100000}}}", False),
         ("train:", True),
         ("quantize: {method: static, keep_float: [head]}", True),
         ("budget: {metric: val_acc, max_drop: 0.1}", True),
@@ -96,3 +103,75 @@ def test_every_option_of_every_stage_is_described(validator: Draft202012Validato
             assert schema.get("description"), f"{name}.{option}"
     assert stages["prune"]["properties"]["epochs"]["default"] == 5
     assert "max_epochs" in stages["prune"]["properties"]["trainer"]["properties"]
+
+
+# A number in quotes, as the environment has it, is read though the schema refuses it; a 2.0 for a whole
+# number is refused though to JSON Schema it is one.
+VALUES: list[Any] = [-1, 0, 0.5, 1, 1.5, 2, 17, 18, 23, 24, 50, 50.5, 100, 101, True]
+VALUES += ["many", "challenger", "champion", "previous", "latest", "v3", "V12", "a-b", "a b"]
+VALUES += [[], ["onnx"], ["torchscript"], ["pt2", "onnx"], ["onnx", "tflite"]]
+
+
+def options_of(validator: Draft202012Validator) -> list[tuple[str, str]]:
+    """Every option of every part of the file that has some, but for those that hold a mapping."""
+    properties: dict[str, Any] = validator.schema["properties"]
+    parts = {name: properties[name]["properties"] for name in (*plugins.TABLES["stages"], "budget")}
+    parts["gates"] = properties["gates"]["additionalProperties"]["properties"]
+    return [
+        (part, option)
+        for part, options in parts.items()
+        for option in options
+        if option not in ("trainer", "distill")
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_schema_and_reading_agree_on_any_value_of_any_option(
+    validator: Draft202012Validator, root: Path, data: st.DataObject
+) -> None:
+    part, option = data.draw(st.sampled_from(options_of(validator)))
+    agree(validator, root, part, option, data.draw(st.sampled_from(VALUES)))
+
+
+def agree(validator: Draft202012Validator, root: Path, part: str, option: str, value: Any) -> None:
+    content: dict[str, Any] = {option: value}
+    if part == "prune" and option not in ("macs", "params", "channels", "latency_ms"):
+        content["macs"] = 0.5
+    file: dict[str, Any] = {part: {"test_acc": content} if part == "gates" else content}
+    file |= {} if part in plugins.TABLES["stages"] else {"train": {}}
+    path = root / "pipeline.yaml"
+    path.write_text(HEAD + yaml.safe_dump(file))
+    valid = validator.is_valid(yaml.safe_load(path.read_text()))
+    try:
+        read_pipeline(path, {})
+    except UsageError as error:
+        assert not valid, f"{part}.{option} = {value!r}: the schema allows it, and reading says {error}"
+    else:
+        assert valid, f"{part}.{option} = {value!r}: the schema refuses what is read"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "model.py").write_text("class Net: pass\n")
+    (folder / "data.py").write_text("class Data: pass\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("part", "option", "terms"),
+    [
+        ("prune", "steps", {"minimum": 1}),
+        ("prune", "macs", {"exclusiveMinimum": 0, "exclusiveMaximum": 1}),
+        ("quantize", "percentile", {"exclusiveMinimum": 50, "maximum": 100}),
+        ("export", "opset", {"minimum": 18, "maximum": 23}),
+        ("export", "formats", {"contains": {"const": "onnx"}}),
+    ],
+)
+def test_editors_are_told_the_range(
+    validator: Draft202012Validator, part: str, option: str, terms: dict[str, Any]
+) -> None:
+    found: dict[str, Any] = validator.schema["properties"][part]["properties"][option]
+    branches = [found, *found.get("anyOf", ())]
+    assert any(terms.items() <= branch.items() for branch in branches)

@@ -32,8 +32,12 @@ gates: {test_acc: {min: 0.95, max_drop: 0.01}}
 def root(tmp_path: Path) -> Path:
     (tmp_path / "model.py").write_text(
         "raise SystemExit\nclass Net:\n    def __init__(self, width=1): pass\n"
+        "class Typed:\n    def __init__(self, width: int, lr: 'float | None' = 0.1): pass\n"
     )
-    (tmp_path / "data.py").write_text("class Data:\n    def __init__(self, batch_size=1): pass\n")
+    (tmp_path / "data.py").write_text(
+        "class Data:\n    def __init__(self, batch_size=1): pass\n"
+        "class Untested(pl.DataModule):\n    def train_dataloader(self): pass\n    val_dataloader = train_dataloader\n"
+    )
     return tmp_path
 
 
@@ -180,7 +184,7 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         (HEAD + "seed: -1\n", "pipeline.yaml:4:7: 'seed' is -1; expected a whole number from 0 to 2**63 - 1"),
         (
             HEAD + "budget: {max_macs: -1}\n",
-            "'budget': max_macs is -1.0; expected a number that is not negative",
+            "'budget': max_macs is -1.0; expected at least 0",
         ),
         (HEAD + "gates: {loss: {max: .nan}}\n", "'gates' is {'loss': {'max': nan}}: expected finite numbers"),
         (HEAD + "train: &a {trainer: *a}\n", "'train' is nested without end: an alias of itself"),
@@ -210,7 +214,31 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
         (HEAD.replace("name: digits", "name: ../x"), "pipeline.yaml:1:7: 'name' is '../x'; expected letters"),
         (
             HEAD.replace("model.py:Net", "model.py"),
-            "'model.py' names no class: expected FILE.py:CLASS or package.",
+            "pipeline.yaml:2:8: 'model': 'model.py' names no class: expected FILE.py:CLASS or package.",
+        ),
+        (
+            HEAD.replace("model.py:Net", "model.py:Typed"),
+            "pipeline.yaml:2:8: model.py:Typed needs 'width', which model_args does not give\n"
+            "Write model_args: {width: …}, or give defaults.",
+        ),
+        (
+            HEAD.replace("model.py:Net", "model.py:Typed") + "model_args: {width: wide}\n",
+            "pipeline.yaml:4:21: 'model_args.width' is 'wide': Input should be a valid integer; "
+            "model.py:Typed takes width: int",
+        ),
+        (
+            HEAD.replace("model.py:Net", "model.py:Typed") + "model_args: {width: 3, lr: 1e-3}\n",
+            "'model_args.lr' is '1e-3': Input should be a valid number; model.py:Typed takes lr: float | None\n"
+            "YAML reads 1e-3 as text; as a number it is 0.001.",
+        ),
+        (
+            HEAD + "model_args: {width: 1e1}\n",
+            "'model_args.width' is '1e1', a text, and model.py:Net takes a number\nYAML reads 1e1 as text",
+        ),
+        (
+            HEAD.replace("data.py:Data", "data.py:Untested") + "train:\nexport:\n",
+            "pipeline.yaml:3:7: data.py:Untested has no test_dataloader, and the stage 'evaluate' cannot do "
+            "without\nSet some samples apart in setup, and return them: def test_dataloader(self): return ",
         ),
         (HEAD.replace("model.py:Net", "modle.py:Net"), "pipeline.yaml:2:8: 'model': no file "),
         (
@@ -225,6 +253,14 @@ def test_environment_and_command_line_win_over_the_file(root: Path) -> None:
 )
 def test_what_is_wrong_is_refused_with_place_and_what_is_allowed(root: Path, text: str, message: str) -> None:
     assert message in refusal(root, text)
+
+
+def test_loaders_may_be_the_models(root: Path) -> None:
+    text = HEAD.replace("data.py:Data", "data.py:Untested") + "train:\nexport:\n"
+    assert "has no test_dataloader" in refusal(root, text)
+    with (root / "model.py").open("a") as model:
+        model.write("    def test_dataloader(self): pass\n")
+    read(root, text.replace("py:Net", "py:Typed") + "model_args: {width: 3}\n")
 
 
 def test_a_wrong_override_is_told_as_such(root: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lifecycle.pipeline.runner import Failure
 from lifecycle.report.page.known import RunFacts
 from lifecycle.report.page.page import render, verdicts, write_page
 from tests.report.runs import DENSE, SERVED, TIMINGS, pets
@@ -177,8 +179,6 @@ def test_a_run_of_one_stage_has_a_page_too(browser: Any, facts: RunFacts, tmp_pa
 
 
 def test_what_was_missed_is_said_at_the_top(facts: RunFacts, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     from lifecycle.core.budget import Budget
 
     assert verdicts(facts) == [("within budget", "good"), ("meets its own gates", "good")]
@@ -195,3 +195,39 @@ def test_many_classes_are_told_by_the_pairs_that_are_confused_most(tmp_path: Pat
 
 def test_the_same_facts_give_the_same_page(facts: RunFacts) -> None:
     assert render(facts) == render(facts)
+
+
+def failed(facts: RunFacts, reached: int) -> RunFacts:
+    """The same run, had it failed in the stage after so many."""
+    stages = {outcome.name: facts.pipeline.stages["register"] for outcome in facts.outcomes}
+    message = "the bundle is refused:\n  REFUSED  onnx: 0.2 (allowed: ≤ 0.1)\n  REFUSED  <b>bold</b>"
+    failure = Failure(stage=[*stages][reached], message=message, hint="Look at it with `lifecycle export`.")
+    pipeline = replace(facts.pipeline, stages=stages)
+    known = {"curves": {}, "effects": {}} if not reached else {}
+    return replace(facts, pipeline=pipeline, outcomes=facts.outcomes[:reached], failure=failure, **known)
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_a_run_that_failed_says_where_why_and_what_was_reached(
+    browser: Any, facts: RunFacts, tmp_path: Path, width: int
+) -> None:
+    opened = Opened(browser, write_page(failed(facts, 2), tmp_path), width)
+    assert opened.texts("main > section > h2")[:2] == ["Failed in export", "Stages"]
+    assert opened.texts("#failed p") == [
+        "the bundle is refused:",
+        "REFUSED  onnx: 0.2 (allowed: ≤ 0.1)".replace("  ", " "),
+        "REFUSED  <b>bold</b>".replace("  ", " "),
+        "Look at it with `lifecycle export`.",
+        "What the stages before it made is kept: the same command goes on from there.",
+    ]
+    assert opened.texts(".chip.bad") == ["failed in export"]
+    results = [text.split("\n")[0] for text in opened.texts("#stages tbody td:nth-of-type(1)")]
+    assert results == ["cached", "ran", "failed", "not reached", "not reached"]
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_run_that_failed_at_once_has_a_page_too(browser: Any, facts: RunFacts, tmp_path: Path) -> None:
+    opened = Opened(browser, write_page(failed(facts, 0), tmp_path), 1200)
+    assert opened.texts("main > section > h2")[0] == "Failed in train"
+    assert opened.texts("#stages tbody th") == ["train", "prune", "export", "evaluate", "register"]
+    assert len(opened.requests) == 1

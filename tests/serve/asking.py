@@ -9,11 +9,11 @@ import httpx
 import numpy as np
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.serve.batching import Batching
+from lifecycle.serve.batching.options import Batching
 from lifecycle.serve.body import BodyLimits
-from lifecycle.serve.codec import DATATYPES
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import open_endpoint
+from lifecycle.serve.protocol.codec import DATATYPES
 from lifecycle.serve.routes import Routes
 
 INFER = "/v2/models/digits/infer"

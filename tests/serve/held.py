@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.signature import Array
 from lifecycle.export.runtime import Model
-from lifecycle.serve.batching import Batcher, Batching
-from lifecycle.serve.cost import Cost
+from lifecycle.serve.batching.batcher import Batcher
+from lifecycle.serve.batching.cost import Cost
+from lifecycle.serve.batching.options import Batching
 from lifecycle.serve.endpoint import Endpoint, open_endpoint
 
 

@@ -22,6 +22,7 @@ from tests.serve.servers import Server, started
 
 CONNECTIONS = 256
 DEADLINE_MS = 50.0
+CALM_S = 5.0  # of ordinary requests, before and after
 LAYERS = 400  # 20 ms and more for a batch: ten connections are too many
 PATH = "/v2/models/slow/infer"
 
@@ -93,31 +94,63 @@ def resident_mb(server: Server) -> float:
     return float(sum(worker.memory_info().rss for worker in server.workers())) / 2**20
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overload:
+    """What was seen before, during and after.
+
+    Attributes:
+        seconds: For how long it was overloaded.
+        before: Four connections, one request after the other, for `CALM_S` seconds.
+        flood: Ten times as many requests as were answered before.
+        after: One connection, for `CALM_S` seconds.
+        memory_mb: Of the worker, before and right after.
+    """
+
+    seconds: float
+    before: Outcome
+    flood: Outcome
+    after: Outcome
+    memory_mb: tuple[float, float]
+
+    @property
+    def fine(self) -> bool:
+        """Every answer was 200, or 429 with a time to come back; and afterwards all were 200."""
+        answered = set(self.flood.statuses) <= {200, 429} and not self.flood.no_retry_after
+        return answered and self.flood.statuses[200] > 0 and set(self.after.statuses) == {200}
+
+
+def overload(seconds: float) -> Overload:
+    """Start a server, and ask it for ten times what it manages."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = slow_bundle(Path(folder) / "bundle", LAYERS).path
+        with started(settings(bundle), Path(folder) / "server") as server:
+            url = server.url()
+            before = asyncio.run(ask(url, rate=None, seconds=CALM_S, connections=4))
+            memory, rate = resident_mb(server), 10 * before.statuses[200] / CALM_S
+            flood = asyncio.run(ask(url, rate=rate, seconds=seconds, connections=CONNECTIONS))
+            grown = resident_mb(server)
+            after = asyncio.run(ask(url, rate=None, seconds=CALM_S, connections=1))
+    return Overload(seconds=seconds, before=before, flood=flood, after=after, memory_mb=(memory, grown))
+
+
 def main() -> int:
     """Print what happened; 1 where an answer was neither 200 nor 429, or the server did not recover."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=30.0)
     seconds = parser.parse_args().seconds
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = slow_bundle(Path(folder) / "bundle", LAYERS).path
-        with started(settings(bundle), Path(folder) / "server") as server:
-            url = server.url()
-            before = asyncio.run(ask(url, rate=None, seconds=5, connections=4))
-            capacity = before.statuses[200] / 5
-            memory = resident_mb(server)
-            print(f"capacity: {capacity:.0f} requests/s, p99 {before.percentile_ms(0.99):.0f} ms")
-            flood = asyncio.run(ask(url, rate=10 * capacity, seconds=seconds, connections=CONNECTIONS))
-            sent = flood.statuses.total() / seconds
-            print(f"offered {10 * capacity:.0f}/s, sent {sent:.0f}/s: {dict(flood.statuses)}")
-            print(
-                f"accepted: {flood.statuses[200] / seconds:.0f}/s, p50 {flood.percentile_ms(0.5):.0f} ms, "
-                f"p99 {flood.percentile_ms(0.99):.0f} ms (deadline {DEADLINE_MS:.0f} ms)"
-            )
-            print(f"memory of the worker: {memory:.0f} MB before, {resident_mb(server):.0f} MB after")
-            after = asyncio.run(ask(url, rate=None, seconds=5, connections=1))
-            print(f"afterwards: {after.statuses[200] / 5:.0f} requests/s, {dict(after.statuses)}")
-    fine = set(flood.statuses) <= {200, 429} and not flood.no_retry_after and set(after.statuses) == {200}
-    return 0 if fine and flood.statuses[200] else 1
+    seen = overload(seconds)
+    before, flood, after = seen.before, seen.flood, seen.after
+    capacity = before.statuses[200] / CALM_S
+    print(f"capacity: {capacity:.0f} requests/s, p99 {before.percentile_ms(0.99):.0f} ms")
+    sent = flood.statuses.total() / seconds
+    print(f"offered {10 * capacity:.0f}/s, sent {sent:.0f}/s: {dict(flood.statuses)}")
+    print(
+        f"accepted: {flood.statuses[200] / seconds:.0f}/s, p50 {flood.percentile_ms(0.5):.0f} ms, "
+        f"p99 {flood.percentile_ms(0.99):.0f} ms (deadline {DEADLINE_MS:.0f} ms)"
+    )
+    print("memory of the worker: {:.0f} MB before, {:.0f} MB after".format(*seen.memory_mb))
+    print(f"afterwards: {after.statuses[200] / CALM_S:.0f} requests/s, {dict(after.statuses)}")
+    return int(not seen.fine)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import pytest
 
 from tests.cli.commands import CommandLine
 from tests.serve.pictures import encoded
+from tests.serve.predict.test_predictions import PIXELS, SHADES, TURNED
 from tests.serve.servers import Server
-from tests.serve.test_predictions import PIXELS, SHADES, TURNED
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.core.errors import UsageError
-from lifecycle.serve.batching import Batching
+from lifecycle.serve.batching.options import Batching
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.endpoint import Endpoint, open_endpoint
 from lifecycle.serve.errors import (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.serve.batching import Batching
+from lifecycle.serve.batching.options import Batching
 from lifecycle.serve.dataplane import DataPlane
 from lifecycle.serve.settings import ServedModel, Settings
 from tests.serve.asking import IMAGES, INFER, Local, infer, tensor

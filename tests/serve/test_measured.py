@@ -7,7 +7,7 @@ import pytest
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import readable_json
-from lifecycle.serve.about import about
+from lifecycle.serve.description.about import about
 from lifecycle.serve.endpoint import open_endpoint
 from lifecycle.serve.measured import measured_on
 from tests.serve.bundles import digits_bundle, lookup_bundle, sum_bundle

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from lifecycle.core.artifact import Artifact
-from lifecycle.serve.batching import Batching
-from lifecycle.serve.codec import DATATYPES
+from lifecycle.serve.batching.options import Batching
 from lifecycle.serve.dataplane import DataPlane
+from lifecycle.serve.protocol.codec import DATATYPES
 from tests.serve.asking import IMAGES, INFER, Local, array, infer, tensor
 from tests.serve.bundles import (
     LABELS,

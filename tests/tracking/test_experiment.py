@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -148,10 +149,31 @@ def test_four_processes_may_touch_an_empty_store_at_once(tmp_path: Path) -> None
 
 
 def test_a_store_that_cannot_be_reached_says_what_to_check(workspace: Workspace) -> None:
-    environment = {"MLFLOW_TRACKING_URI": "nonsense://nowhere"}
-    with pytest.raises(LifecycleError, match=r"^MLflow at nonsense://nowhere cannot be used: ") as caught:
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{workspace.path}"}
+    with pytest.raises(LifecycleError, match=r"^MLflow at sqlite:///.* cannot be used: ") as caught:
         connect(workspace, environment)
     assert "Check MLFLOW_TRACKING_URI" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        (
+            "htp://me:secret@127.0.0.1:5000",
+            "MLFLOW_TRACKING_URI is 'htp://127.0.0.1:5000', and MLflow has no store 'htp:': did you mean 'http'?",
+        ),
+        (
+            "./mlruns",
+            "MLFLOW_TRACKING_URI is './mlruns', a folder: MLflow records in databases and servers only",
+        ),
+        ("file:///x", "MLFLOW_TRACKING_URI is 'file:///x', a folder: "),
+    ],
+)
+def test_an_address_that_no_store_has_is_wrong_usage(workspace: Workspace, uri: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}") as caught:
+        connect(workspace, {"MLFLOW_TRACKING_URI": uri})
+    assert "or unset it to record in the workspace" in caught.value.hint
+    assert "secret" not in str(caught.value)
 
 
 def test_a_tracking_server_serves_without_a_workspace(

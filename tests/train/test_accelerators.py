@@ -67,6 +67,27 @@ def test_an_index_picks_one_of_several(machine: Machine, third: object) -> None:
     assert device_of("gpu", third) == device_of(CUDAAccelerator(), third) == torch.device("cuda:2")
 
 
+@pytest.mark.parametrize(
+    ("devices", "indices"),
+    [
+        (2, [0, 1]),
+        ("2", [0, 1]),
+        ([0, 2], [0, 2]),
+        ("0, 2", [0, 2]),
+        (-1, [0, 1, 2, 3]),
+        ("-1", [0, 1, 2, 3]),
+    ],
+)
+def test_several_devices_are_meant_by_number_or_index(
+    machine: Machine, devices: Any, indices: list[int]
+) -> None:
+    machine(cuda=4)
+    found = CUDAAccelerator.get_parallel_devices(CUDAAccelerator.parse_devices(devices))
+    assert found == [torch.device("cuda", index) for index in indices]
+    strategy = strategy_of(CUDAAccelerator(), devices)
+    assert (type(strategy).__name__, strategy.world_size) == ("DDPStrategy", len(indices))
+
+
 def test_the_first_of_several_is_taken_and_logged(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     machine(cuda=4)
     with caplog.at_level(logging.INFO):

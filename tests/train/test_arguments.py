@@ -46,4 +46,4 @@ def test_a_subclass_may_take_more() -> None:
 
 
 def test_who_looks_at_the_signature_finds_all_of_it() -> None:
-    assert len(inspect.signature(pl.Trainer).parameters) == 41
+    assert len(inspect.signature(pl.Trainer).parameters) == 41 + 3

@@ -13,9 +13,17 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 import lifecycle as pl
-from lifecycle.train.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from lifecycle.train.callbacks import (
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    StepTimer,
+    TQDMProgressBar,
+    WeightAveraging,
+)
 from lifecycle.train.finite import NonFiniteLoss
+from lifecycle.train.flops import available_flops
 from lifecycle.train.loggers import CSVLogger
+from lifecycle.train.phases import PHASES
 from tests.train.chaos import digest
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -65,8 +73,19 @@ class Strict(pl.Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
-def test_no_step_waits_for_the_device(precision: Any, tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize(
+    ("precision", "options"),
+    [
+        ("32-true", {}),
+        ("bf16-mixed", {}),
+        ("bf16-true", {}),
+        ("bf16-mixed", {"fused": True, "channels_last": True}),
+        ("16-mixed", {"fused": True}),  # whose kernel leaves out a step that overflows
+    ],
+)
+def test_no_step_waits_for_the_device(
+    precision: Any, options: dict[str, Any], tmp_path: Path, capsys: Any
+) -> None:
     strict, bar = Strict(), TQDMProgressBar()
     bar.every_s = 0.0  # every step redraws
     pl.Trainer(
@@ -79,6 +98,7 @@ def test_no_step_waits_for_the_device(precision: Any, tmp_path: Path, capsys: An
         gradient_clip_val=1.0,
         enable_model_summary=False,
         default_root_dir=tmp_path,
+        **options,
     ).fit(Network(), loader())
     assert strict.batches == 17
 
@@ -209,3 +229,139 @@ def test_an_average_takes_in_what_batch_normalisation_counts(tmp_path: Path) -> 
         enable_model_summary=False,
     ).fit(module, loader(), loader(12, shuffle=False))
     assert all(tensor.isfinite().all() for tensor in module.state_dict().values())
+
+
+class Pictures(Network):
+    """Goes through its forward, with a convolution in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = nn.Conv2d(2, 8, 2)
+        self.orders: set[bool] = set()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        images = inputs.view(-1, 2, 2, 2).contiguous(memory_format=torch.channels_last)
+        self.orders.add(self.images.weight.is_contiguous(memory_format=torch.channels_last))
+        return self.net(inputs) + self.images(images).mean()  # type: ignore[no-any-return]
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        return cross_entropy(self(batch[0]).float(), batch[1])
+
+
+def fitted(module: pl.Module, tmp_path: Path, **options: Any) -> pl.Trainer:
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        devices=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        **options,
+    )
+    trainer.fit(module, loader())
+    return trainer
+
+
+def test_channels_are_last_and_kernels_fused_on_the_device(tmp_path: Path) -> None:
+    module = Pictures()
+    trainer = fitted(module, tmp_path, channels_last=True, fused=True)
+    assert module.orders == {True}
+    assert trainer.optimizers[0].param_groups[0]["fused"] is True
+
+
+@pytest.mark.filterwarnings("default")  # torch's own, of what its compiler imports
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_compiled_fit_ends_close_to_the_other_and_waits_for_nothing(precision: Any, tmp_path: Path) -> None:
+    class Smooth(Pictures):
+        def __init__(self) -> None:
+            torch.manual_seed(5)
+            super().__init__()
+            self.net[3] = nn.Identity()  # its numbers would be others
+
+    weights = []
+    for compile in (False, True):
+        module = Smooth()
+        pl.seed_everything(5)
+        fitted(module, tmp_path, compile=compile, precision=precision, callbacks=[Strict()])
+        assert list(module.state_dict()) == list(Smooth().state_dict())
+        weights.append(torch.cat([p.detach().float().flatten() for p in module.parameters()]))
+    assert torch.allclose(weights[0], weights[1], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        ({"auto_wrap_policy": ["Linear"]}, {}),
+        ({"auto_wrap_policy": 20, "activation_checkpointing_policy": ["Linear"]}, {}),
+        ({"auto_wrap_policy": ["Linear"], "cpu_offload": True}, {}),
+        ({}, {"precision": "bf16-mixed"}),
+        ({"mixed_precision": {"param_dtype": "bfloat16", "reduce_dtype": "float32"}}, {"fused": True}),
+    ],
+)
+def test_a_module_is_divided_on_one_device(
+    options: dict[str, Any], more: dict[str, Any], tmp_path: Path
+) -> None:
+    """A group of one: what torch does with each option on a GPU, and that a second verb finds it divided."""
+    module = Network()
+    trainer = fitted(module, tmp_path, strategy={"name": "fsdp", **options}, **more)
+    assert all(value.isfinite().all() for value in trainer.strategy.state_dict(module).values())
+    kept = {parameter.device.type for parameter in module.parameters()}
+    assert kept == ({"cpu"} if options.get("cpu_offload") else {"cuda"})
+    (scores,) = trainer.validate(module, loader(), verbose=False)
+    assert 0 < scores["val_loss"] < 10
+
+
+def test_times_of_a_step_are_taken_without_waiting_for_the_device(tmp_path: Path) -> None:
+    class Heavy(Network):
+        """A forward that the device is busy with, and that the program is done with at once."""
+
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            torch.cuda._sleep(20_000_000)
+            return super().training_step(batch, batch_idx)
+
+    strict, timer, logger = Strict(), StepTimer(), CSVLogger(tmp_path)
+    pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        logger=logger,
+        log_every_n_steps=1,
+        callbacks=[timer, strict],
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    ).fit(Heavy(), loader())
+    assert strict.batches == 17
+    report = timer.report
+    assert report is not None
+    assert report.ranks[0].times.batches == 19
+    others = [phase for phase in PHASES if phase != "forward"]
+    assert report.ms("forward") > max(report.ms(phase) for phase in others)
+    memory = report.ranks[0].memory
+    assert 0 < memory["allocated"] <= memory["reserved"]
+    content = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text()
+    assert "time/forward_ms" in content and "memory/allocated_peak_mb" in content
+
+
+def test_the_share_of_the_device_is_told_where_its_peak_is_known(tmp_path: Path) -> None:
+    timer = StepTimer()
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="gpu",
+        precision="bf16-mixed",
+        logger=False,
+        callbacks=[timer],
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Network(), loader())
+    assert timer.report is not None
+    # 8 to 16 to 2: forward, the weights' gradients, and what goes into the second layer.
+    wanted = 2 * (2 * (8 * 16 + 16 * 2)) + 2 * 16 * 2
+    known = available_flops(torch.device("cuda", 0), "bf16-mixed")
+    assert timer.report.peak_flops == known
+    assert timer.report.ranks[0].flops_per_sample == (wanted if known else 0)
+    assert (timer.report.mfu is None) == (known is None)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import lifecycle as pl
-from lifecycle.train.hooks import MODULE_AND_CALLBACK_HOOKS
+from lifecycle.train.hooks import MODULE_AND_CALLBACK_HOOKS, Hooks
 from tests.train.hook_order import (
     BEGIN,
     CLEAR,
@@ -273,3 +273,37 @@ def test_callbacks_are_given_trainer_module_and_what_the_hook_is_about() -> None
     assert [call[4] for call in given["end"]] == [0, 1, 2]
     assert torch.equal(given["end"][1][3][0], list(loader())[1][0])
     assert [(call[2], call[4]) for call in given["validation"]] == [({"score": 0}, 0)]
+
+
+class Told(pl.Callback):
+    """Notes the parts of steps."""
+
+    times = True
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+
+    def phase_begins(self, name: str) -> None:
+        self.parts.append(name)
+
+    def phase_ends(self, name: str) -> None:
+        self.parts.append(f"/{name}")
+
+
+def test_a_callback_may_be_told_of_the_parts_of_a_step() -> None:
+    told = Told()
+    quiet(callbacks=[told], max_steps=2).fit(Plain(), loader(), loader())
+    of_a_batch = ["data", "/data", "optimizer", "forward", "/forward", "backward", "/backward", "/optimizer"]
+    assert told.parts == 2 * of_a_batch
+
+
+def test_nothing_is_wrapped_where_nobody_is_told() -> None:
+    def step() -> None:
+        pass
+
+    batches = iter([1])
+    trainer = quiet()
+    for others in ([], [pl.Callback()]):
+        hooks = Hooks(trainer, Plain(), others)
+        assert hooks.phase("forward", step) is step
+        assert hooks.reading("read", batches) is batches

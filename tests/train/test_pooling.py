@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lifecycle.train.checkpoint import part_of_rank
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.pooling import mean_gradients, merged, pool
+from lifecycle.train.restoring import part_of_rank
 from lifecycle.train.strategies import DDPStrategy, SingleDeviceStrategy, World
 
 OPTIONS = (False, None, False, True, "mean", False, False, True)

@@ -66,6 +66,12 @@ def test_where_there_is_nothing_it_says_what_to_write() -> None:
         Sources(Plain(), Data(), {}).load("test")
 
 
+@pytest.mark.parametrize("given", [(Data, None), (None, Data)])
+def test_a_class_in_place_of_what_is_made_of_it_is_refused(given: tuple[Any, Any]) -> None:
+    with pytest.raises(UsageError, match=r"^Data is a class: pass what is made of it, as in Data\(…\)$"):
+        arguments(*given)
+
+
 def test_nothing_to_train_on_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^Data\.train_dataloader returned None; return a DataLoader$"):
         Sources(Plain(), Data(), {}).load("train")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lifecycle.train.callbacks.prediction_writer import BasePredictionWriter
     from lifecycle.train.callbacks.progress import ProgressBar
     from lifecycle.train.callbacks.rich_progress import RichProgressBar, RichProgressBarTheme
+    from lifecycle.train.callbacks.step_timer import StepTimer
     from lifecycle.train.callbacks.summary import ModelSummary, RichModelSummary
     from lifecycle.train.callbacks.swa import StochasticWeightAveraging
     from lifecycle.train.callbacks.throughput import ThroughputMonitor
@@ -50,6 +51,7 @@ __all__ = [
     "RichModelSummary",
     "RichProgressBar",
     "RichProgressBarTheme",
+    "StepTimer",
     "StochasticWeightAveraging",
     "TQDMProgressBar",
     "ThroughputMonitor",
@@ -80,6 +82,7 @@ _HOME = {
     "RichModelSummary": "summary",
     "RichProgressBar": "rich_progress",
     "RichProgressBarTheme": "rich_progress",
+    "StepTimer": "step_timer",
     "StochasticWeightAveraging": "swa",
     "TQDMProgressBar": "tqdm_progress",
     "ThroughputMonitor": "throughput",

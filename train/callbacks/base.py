@@ -21,11 +21,14 @@ class Callback:
             every step, so that they see what everyone else logged.
         monitors: True for callbacks that look at a metric: at the end of an epoch they run after the module.
         tunes: True for callbacks that settle options before a fit: they run first.
+        times: True for callbacks that are told, by `phase_begins` and `phase_ends`, which part of a training
+            step is at work.
     """
 
     saves: ClassVar[bool] = False
     monitors: ClassVar[bool] = False
     tunes: ClassVar[bool] = False
+    times: ClassVar[bool] = False
 
     @property
     def state_key(self) -> str:
@@ -61,6 +64,17 @@ class Callback:
             validated: A validation ran after it.
             epoch_ended: It was the last of the epoch, whose end hooks have run.
         """
+
+    def phase_begins(self, name: str) -> None:
+        """A part of a training step begins; called for classes with `times` only.
+
+        Args:
+            name: ``data`` (waiting for the loader), ``transfer``, ``sync`` (what processes exchange before
+                gradients), ``forward``, ``backward`` or ``optimizer``; they may lie within each other.
+        """
+
+    def phase_ends(self, name: str) -> None:
+        """The part that began last ends, or was left by an exception."""
 
     def on_exception(self, trainer: Trainer, pl_module: Module, exception: BaseException) -> None:
         """Something was raised, an interrupt included; it goes on after this."""

@@ -78,6 +78,7 @@ class BatchSizeFinder(Callback):
             return
         from lifecycle.train.rehearsal import untouched
 
+        _check_processes(trainer)
         attribute = Attribute(pl_module, trainer.datamodule, self._name)
         before, found = attribute.read(), None
         trial = _Trial(trainer, pl_module, attribute, self._steps)
@@ -131,16 +132,18 @@ class _Trial:
         self._steps = steps
         self._kind = _kind(trainer)
         self._sources = Sources(module, trainer.datamodule, {})
-        self._rehearsal = Rehearsal(trainer, module, Callback())
+        self._strategy = trainer.strategy
+        self._rehearsal = Rehearsal(trainer, module, Callback(), alone=True)
         self._seen: dict[int, int] = {}  # batch sizes of the first loader by what the attribute was
 
     def samples(self) -> int | None:
-        """Of the largest data set, if they have lengths."""
+        """Of the largest data set, if they have lengths; of several processes each has its share."""
         datasets = [getattr(loader, "dataset", None) for loader in _leaves(self._loaders())]
-        return max((len(dataset) for dataset in datasets if isinstance(dataset, Sized)), default=None)
+        most = max((len(dataset) for dataset in datasets if isinstance(dataset, Sized)), default=None)
+        return None if most is None else -(-most // self._strategy.world_size)
 
     def fits(self, size: int) -> bool:
-        """Whether memory suffices for it."""
+        """Whether memory suffices for it, in all processes."""
         self._attribute.write(size)
         loaders = self._loaders()
         self._check(size, loaders)
@@ -153,6 +156,7 @@ class _Trial:
             fits = False
         if not fits:
             release_memory()  # not before the error is gone: it holds on to every frame
+        fits = self._strategy.reduce_boolean_decision(fits)
         log.info("a batch of %d %s into memory", size, "fits" if fits else "does not fit")
         return fits
 
@@ -176,6 +180,17 @@ class _Trial:
                 f"{_SPLITS[self._kind]}_dataloader gives batches of {given} whatever '{name}' is: "
                 f"make it with DataLoader(..., batch_size=self.{name})"
             )
+
+
+def _check_processes(trainer: Trainer) -> None:
+    """Raise `UsageError` if a step needs the other processes: one whose memory is full would hold them up."""
+    if trainer.world_size > 1 and (trainer.strategy.sharded or trainer.sync_batchnorm):
+        what = "strategy='fsdp'" if trainer.strategy.sharded else "sync_batchnorm=True"
+        raise UsageError(
+            f"a batch size is not searched with {what} in {trainer.world_size} processes: where memory does "
+            "not suffice in one, the others would wait for it for ever",
+            hint="Pass a batch size that you know to fit, and gradients of several: accumulate_grad_batches.",
+        )
 
 
 def _kind(trainer: Trainer) -> Literal["fit"] | Kind:

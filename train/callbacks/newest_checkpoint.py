@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lifecycle.core.errors import ArtifactError
 from lifecycle.train.checkpoint import KEYS, own_state
+from lifecycle.train.sharded.index import COMMON, read_index
+from lifecycle.train.whole_file import INDEX
 
 _log = logging.getLogger(__name__)
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError)
@@ -57,8 +60,9 @@ def _newest_first(folders: Iterable[Path], since: float) -> list[list[Path]]:
     for folder in folders:
         for path in folder.rglob("*.ckpt"):
             try:
-                if path.is_file() and path.stat().st_mtime >= since:
-                    by_time.setdefault(path.stat().st_mtime_ns, set()).add(path)
+                file = path / INDEX if path.is_dir() else path  # of several processes, or of one
+                if file.is_file() and file.stat().st_mtime >= since:
+                    by_time.setdefault(file.stat().st_mtime_ns, set()).add(path)
             except FileNotFoundError:
                 _log.debug("%s has just been removed", path)
     return [sorted(by_time[time]) for time in sorted(by_time, reverse=True)]
@@ -67,13 +71,17 @@ def _newest_first(folders: Iterable[Path], since: float) -> list[list[Path]]:
 def _progress(path: Path) -> tuple[_Progress | None, bool]:
     """How far training was when a checkpoint was made, None if it is none; whether it holds weights alone."""
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if path.is_dir():
+            read_index(path)  # every file is there
+        file = path / COMMON if path.is_dir() else path
+        content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         missing = [key for key in KEYS if key not in content]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
         state = own_state(content)["state"]
         progress = _Progress(state["batches_seen"], content["global_step"], content["epoch"])
     except (
+        ArtifactError,
         OSError,
         EOFError,
         RuntimeError,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifecycle.core.errors import UsageError
+from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.train.callbacks.checkpoint import Checkpoint
+from lifecycle.train.whole_file import remove
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
@@ -39,9 +40,12 @@ class OnExceptionCheckpoint(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: Module, exception: BaseException) -> None:
         """Write it, over an older one if need be."""
-        trainer.save_checkpoint(self.ckpt_path)
+        try:
+            trainer.save_checkpoint(self.ckpt_path)
+        except LifecycleError as error:  # what has ended the fit is the error to see
+            exception.add_note(f"OnExceptionCheckpoint could not save: {error}")
 
     def teardown(self, trainer: Trainer, pl_module: Module, stage: str) -> None:
         """All went well: nobody needs it."""
         if trainer.is_global_zero:
-            Path(self.ckpt_path).unlink(missing_ok=True)
+            remove(Path(self.ckpt_path))

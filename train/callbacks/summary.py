@@ -10,6 +10,7 @@ from lifecycle.core.progress import terminal_progress
 from lifecycle.train.callbacks.base import Callback
 from lifecycle.train.summary import ModelSummary as Summary
 from lifecycle.train.summary_text import Columns, table_text, totals_of
+from lifecycle.train.tables import notes_wanted
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module
@@ -76,7 +77,7 @@ class ModelSummary(Callback):
         text = table_text(summary_data, totals)
         if log.isEnabledFor(logging.INFO) and log.hasHandlers():
             log.info("\n%s", text)
-        elif _wanted():
+        elif notes_wanted(log):
             terminal_progress().note(text)
 
 
@@ -99,7 +100,7 @@ class RichModelSummary(ModelSummary):
         **summarize_kwargs: Any,
     ) -> None:
         """Draw what was found; arguments as for `ModelSummary.summarize`."""
-        if not _wanted():
+        if not notes_wanted(log):
             return
         from rich.console import Console
         from rich.table import Table
@@ -118,13 +119,3 @@ class RichModelSummary(ModelSummary):
         )
         for number, what in totals:
             console.print(Text.assemble((what, "bold"), f": {number}"))
-
-
-def _wanted() -> bool:
-    """Whether nobody has set one of our loggers above INFO; the root's level says nothing about us."""
-    logger: logging.Logger | None = log
-    while logger is not None and logger is not logging.root:
-        if logger.level:
-            return logger.level <= logging.INFO
-        logger = logger.parent
-    return True

@@ -247,7 +247,9 @@ def _pass(trainer: Trainer, module: Module, seed: int) -> None:
         ordered=bool(trainer.overfit_batches),
     )
     precision = trainer.precision_plugin
-    prepare = preparer(module, trainer.datamodule, precision, trainer.device)
+    prepare = preparer(
+        module, trainer.datamodule, precision, trainer.device, images_last=trainer.channels_last
+    )
     step = bound_step(module, "training_step", precision)
     outer, module._logbook = module._logbook, Logbook()
     try:

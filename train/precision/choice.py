@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import cast
 
 import torch
 
@@ -39,7 +37,7 @@ def precision_of(value: object, device: torch.device) -> Precision:
     if isinstance(value, bool | float):
         text = ""
     if text not in _NAMES and text in plugins.table("precisions"):
-        return _of_plugin(text)
+        return load_precision(text)()
     one_of(text, tuple(dict.fromkeys((*_NAMES, *plugins.table("precisions")))), got=value)
     if name in MIXED:
         if name == "16-mixed" and device.type == "cpu":
@@ -57,9 +55,13 @@ def precision_of(value: object, device: torch.device) -> Precision:
     return HalfPrecision(name) if name in TRUE else Precision()
 
 
-def _of_plugin(name: str) -> Precision:
-    """A precision that another distribution brings, below the entry points ``lifecycle.precisions``."""
-    made = cast("Callable[[], object]", plugins.load("precisions", name))()
-    if not isinstance(made, Precision):
-        raise UsageError(f"the precision '{name}' is a {type(made).__name__}, no lifecycle.plugins.Precision")
-    return made
+def load_precision(name: str) -> type[Precision]:
+    """The class of a precision, built in or of another distribution.
+
+    Raises:
+        UsageError: there is none of that name, or it is none.
+    """
+    found = plugins.load("precisions", name)
+    if not (isinstance(found, type) and issubclass(found, Precision)):
+        raise UsageError(f"the precision '{name}' is {found!r}, no class of lifecycle.plugins.Precision")
+    return found

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.core.progress import terminal_progress
+from lifecycle.train.tables import notes_wanted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,15 +116,5 @@ class Profiler(ABC):
 def _show(text: str) -> None:
     if log.isEnabledFor(logging.INFO) and log.hasHandlers():
         log.info("\n%s", text)
-    elif _wanted():
+    elif notes_wanted(log):
         terminal_progress().note(text)
-
-
-def _wanted() -> bool:
-    """Whether nobody has set one of our loggers above INFO; the root's level says nothing about us."""
-    logger: logging.Logger | None = log
-    while logger is not None and logger is not logging.root:
-        if logger.level:
-            return logger.level <= logging.INFO
-        logger = logger.parent
-    return True

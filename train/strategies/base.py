@@ -25,6 +25,9 @@ from lifecycle.train.strategies.world import World
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
+    from lifecycle.train.precision import Precision
+    from lifecycle.train.sharded.group import SaveGroup
+    from lifecycle.train.strategies.agreement import Agreement
     from lifecycle.train.trainer import Trainer
 
 T = TypeVar("T")
@@ -41,6 +44,7 @@ class Strategy:
         unsynced: A context in which gradients stay in their process; None where there are no others.
         shards_samples: Whether each process is to read samples of its own.
         sharded: Whether a process holds but a part of each parameter.
+        abandoned: Whether something failed here, so that nothing is asked of the others any more.
     """
 
     strategy_name: ClassVar[str] = "single_device"
@@ -49,6 +53,7 @@ class Strategy:
     unsynced: Callable[[], AbstractContextManager[Any]] | None = None
     shards_samples: bool = False
     sharded: ClassVar[bool] = False
+    abandoned: bool = False
 
     # The life of a verb
 
@@ -71,8 +76,18 @@ class Strategy:
     def start_here(self) -> None:
         """Start missing processes from this one, by forking it: what it runs is not to be run anew."""
 
+    def check_runs_here(self, who: str) -> None:
+        """Raise `UsageError` if verbs run in processes that are forked or spawned from this one."""
+
     def join(self) -> None:
         """Meet the other processes."""
+
+    def computes_in(self, precision: Precision) -> None:
+        """Learn in which types the module computes."""
+
+    def bring(self, module: nn.Module) -> None:
+        """Bring the module to its device."""
+        module.to(self.root_device)
 
     def set_up(self, module: nn.Module, *, fits: bool, sync_batchnorm: bool = False) -> None:
         """Prepare a module that is on its device; all processes begin with the same.
@@ -82,6 +97,10 @@ class Strategy:
             fits: Whether it will be trained.
             sync_batchnorm: Whether batch normalisation is over the samples of all processes.
         """
+
+    def compiled_parts(self, module: nn.Module) -> list[nn.Module]:
+        """Which parts are compiled, each for itself, where that is asked for; the module is set up."""
+        return [module]
 
     def training_step(self, module: nn.Module, step: Step, *, automatic: bool = True) -> Step:
         """What is called in the place of the module's `training_step`."""
@@ -99,17 +118,30 @@ class Strategy:
     def abandon(self) -> None:
         """Something failed here: ask nothing of the others any more."""
 
+    def agreement(self, received: Callable[[], int | None]) -> Agreement | None:
+        """What a fit asks at each boundary between steps: whether all processes end there for a signal.
+
+        Args:
+            received: The signal that this process has received.
+        """
+        return None
+
     # State
 
-    def state_dict(self, module: nn.Module) -> dict[str, Any]:
-        """The weights, whole."""
+    @property
+    def together(self) -> SaveGroup | None:
+        """Processes that write a checkpoint together; None where the first one writes it whole."""
+        return None
+
+    def state_dict(self, module: nn.Module, *, divided: bool = False) -> dict[str, Any]:
+        """The weights, whole; or as they lie in the processes that save `together`."""
         return module.state_dict()
 
     def load_state_dict(self, module: nn.Module, weights: Mapping[str, Any], *, strict: bool) -> None:
         """Take whole weights."""
         module.load_state_dict(weights, strict=strict)
 
-    def gradients(self, module: nn.Module) -> dict[str, Tensor] | None:
+    def gradients(self, module: nn.Module, *, divided: bool = False) -> dict[str, Tensor] | None:
         """Gradients that wait for a step; None where the first process gives those of all."""
         return {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
 
@@ -119,8 +151,10 @@ class Strategy:
             gradient = gradients.get(name)
             parameter.grad = None if gradient is None else gradient.to(parameter.device)
 
-    def optimizer_state(self, module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-        """The optimizer's state, whole."""
+    def optimizer_state(
+        self, module: nn.Module, optimizer: Optimizer, *, divided: bool = False
+    ) -> dict[str, Any]:
+        """The optimizer's state, whole; or as it lies in the processes that save `together`."""
         return optimizer.state_dict()
 
     def load_optimizer_state(self, module: nn.Module, optimizer: Optimizer, state: dict[str, Any]) -> None:

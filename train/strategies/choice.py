@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -18,7 +20,7 @@ from lifecycle.train.strategies.single import SingleDeviceStrategy
 from lifecycle.train.strategies.world import World, world_of
 
 log = logging.getLogger(__name__)
-# Lightning's further names: of a strategy, with options that are in the name.
+# Lightning's further names, and one of ours: of a strategy, with options that are in the name.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddp_find_unused_parameters_false": ("ddp", {"find_unused_parameters": False}),
     "ddp_find_unused_parameters_true": ("ddp", {"find_unused_parameters": True}),
@@ -37,7 +39,8 @@ def strategy_of(
     Args:
         kind: Of devices.
         devices: ``auto``, how many, or which; -1 for all.
-        strategy: ``auto``, another name in the table ``strategies``, or a `Strategy`.
+        strategy: ``auto``, another name in the table ``strategies``, a mapping of such a name and options, or
+            a `Strategy`.
         num_nodes: Machines.
 
     Raises:
@@ -87,20 +90,75 @@ def _devices(kind: Accelerator, devices: object, world: World | None) -> list[to
 def _chosen(strategy: object, *, several: bool) -> Strategy:
     if isinstance(strategy, Strategy):
         return strategy
-    known = plugins.table("strategies")
+    if isinstance(strategy, Mapping):
+        return strategy_with(strategy, several=several)
     if not isinstance(strategy, str):
         raise UsageError(
             f"strategy={type(strategy).__name__}(…) is no lifecycle.strategies.Strategy",
-            hint=f"Pass one, or a name: {', '.join(sorted(known))}.",
+            hint=f"Pass one, or a name: {', '.join(sorted(plugins.table('strategies')))}.",
         )
-    name = strategy.lower()
-    if name == "auto":
-        name = "ddp" if several else "single_device"
-    name, options = VARIANTS.get(name, (name, {}))
-    if name not in known:
-        raise UsageError(f"strategy={strategy!r}: {suggest(name, ['auto', *known, *VARIANTS])}")
-    made = cast("type[Strategy]", plugins.load("strategies", name))(**options)
-    return made
+    return _made(*_resolved(strategy, several=several))
+
+
+def _resolved(name: str, *, several: bool) -> tuple[str, dict[str, Any]]:
+    """What a name stands for: one of the table, and options."""
+    known = plugins.table("strategies")
+    found = name.lower()
+    if found == "auto":
+        found = "ddp" if several else "single_device"
+    found, options = VARIANTS.get(found, (found, {}))
+    if found not in known:
+        raise UsageError(f"strategy={name!r}: {suggest(found, ['auto', *known, *VARIANTS])}")
+    return found, options
+
+
+def strategy_with(given: Mapping[str, object], *, several: bool = True) -> Strategy:
+    """The strategy that a mapping of its name and options means, as it stands in a pipeline file.
+
+    Raises:
+        UsageError: it has no name, there is no such strategy, or it has no such option.
+    """
+    name, options = given.get("name"), {key: value for key, value in given.items() if key != "name"}
+    if not isinstance(name, str):
+        raise UsageError(
+            f"strategy={dict(given)!r} has no name: {suggest('', plugins.table('strategies'))}",
+            hint="Write {name: fsdp, auto_wrap_policy: 100000}, say.",
+        )
+    found, in_name = _resolved(name, several=several)
+    known = strategy_options(load_strategy(found))
+    for option in options:
+        if option not in known:
+            raise UsageError(f"strategy '{name}' has no option '{option}': {suggest(option, known)}")
+    return _made(found, {**in_name, **options})
+
+
+def strategy_options(cls: type[Strategy]) -> list[str]:
+    """What the ``__init__`` of a strategy takes by name, that of its parents included where it passes on."""
+    found: list[str] = []
+    for kind in cls.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
+        found += [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return [name for name in dict.fromkeys(found) if name != "self"]
+
+
+def load_strategy(name: str) -> type[Strategy]:
+    """The class of a strategy, built in or of another distribution.
+
+    Raises:
+        UsageError: there is none of that name, or it is none.
+    """
+    found = plugins.load("strategies", name)
+    if not (isinstance(found, type) and issubclass(found, Strategy)):
+        raise UsageError(f"the strategy '{name}' is {found!r}, no class of lifecycle.strategies.Strategy")
+    return found
+
+
+def _made(name: str, options: Mapping[str, Any]) -> Strategy:
+    return load_strategy(name)(**options)
 
 
 def _check(
@@ -128,10 +186,16 @@ def _check(
         )
 
 
-def check_goes_together(strategy: Strategy, precision: Precision) -> None:
-    """Raise `UsageError` if losses are scaled whose gradients lie in several processes."""
+def check_goes_together(strategy: Strategy, precision: Precision, *, channels_last: bool = False) -> None:
+    """Raise `UsageError` if what is asked for cannot be done where each process has a part of parameters."""
     if strategy.sharded and precision.scales:
         raise UsageError(
             f"precision='{precision.name}' scales losses, and strategy='{strategy.strategy_name}' cannot",
             hint="Pass precision='bf16-mixed'.",
+        )
+    if strategy.sharded and channels_last:
+        raise UsageError(
+            f"Trainer(channels_last=True): strategy='{strategy.strategy_name}' divides parameters, which "
+            "must then lie in their usual order",
+            hint="Leave channels_last out, or pass strategy='ddp'.",
         )

@@ -47,6 +47,14 @@ class DDPStrategy(ParallelStrategy):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        for name, flag in (
+            ("find_unused_parameters", find_unused_parameters),
+            ("static_graph", static_graph),
+            ("gradient_as_bucket_view", gradient_as_bucket_view),
+            ("broadcast_buffers", broadcast_buffers),
+        ):
+            if not isinstance(flag, bool):
+                raise UsageError(f"{name}={flag!r}: expected true or false")
         self._options: dict[str, Any] = {
             "find_unused_parameters": find_unused_parameters,
             "static_graph": static_graph,
@@ -84,6 +92,8 @@ class DDPStrategy(ParallelStrategy):
         """The step, called by DistributedDataParallel as the forward of a module around the user's."""
         if not automatic:
             return step  # gradients are averaged as they are computed: see `after_backward`
+        if self._wrapped is not None:
+            return self._step  # a search for a learning rate before the fit: it has the same step
         device = self.root_device
         self._wrapped = DistributedDataParallel(
             _Stepped(module, step),
@@ -149,6 +159,8 @@ class _Stepped(nn.Module):
         if ignored := getattr(module, "_ddp_params_and_buffers_to_ignore", None):
             self._ddp_params_and_buffers_to_ignore = [f"module.{name}" for name in ignored]
 
-    def forward(self, *arguments: Any) -> Any:
-        """Run the step."""
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the step; nobody can have hung hooks on this module, so it needs no look for them."""
         return self._step(*arguments)
+
+    forward = __call__

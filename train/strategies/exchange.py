@@ -1,8 +1,9 @@
-"""Plain values and tensors between processes, unpickling nothing: as ``torch.save`` writes them."""
+"""Plain values and tensors between processes, as JSON or as ``torch.save`` writes them: nothing unpickles."""
 
 from __future__ import annotations
 
 import io
+import json
 from typing import Any, cast
 
 import torch
@@ -11,12 +12,48 @@ from torch import Tensor
 
 from lifecycle.core.errors import UsageError
 
+_ROOM = 2040  # bytes that are exchanged at once with their number; what is longer is exchanged after it
+_TENSOR = "\0tensor"
+_DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.float64)}
+
 
 def packed(value: object) -> Tensor:
-    """A value as bytes, on the processor."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+    """A value as bytes, on the processor: text, numbers and what is made of them as JSON, which takes a tenth
+    of the time.
+    """  # noqa: D205
+    try:
+        data = b"j" + json.dumps(_told(value)).encode()
+    except TypeError:
+        buffer = io.BytesIO(b"t")
+        buffer.seek(1)
+        torch.save(value, buffer)
+        data = buffer.getvalue()
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def _told(value: Any) -> Any:
+    """A value as JSON has it.
+
+    Raises:
+        TypeError: it would come back as something else.
+    """
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if kind is list:
+        return [_told(item) for item in value]
+    if kind is dict and _TENSOR not in value and all(type(key) is str for key in value):
+        return {key: _told(item) for key, item in value.items()}
+    if kind is Tensor and not value.ndim and str(value.dtype) in _DTYPES and not value.requires_grad:
+        return {_TENSOR: [str(value.dtype), value.item()]}
+    raise TypeError(kind.__name__)
+
+
+def _untold(found: dict[str, Any]) -> Any:
+    if _TENSOR not in found:
+        return found
+    dtype, number = found[_TENSOR]
+    return torch.tensor(number, dtype=_DTYPES[dtype])
 
 
 def checked(value: object) -> Tensor:
@@ -38,20 +75,29 @@ def checked(value: object) -> Tensor:
 
 def unpacked(data: Tensor) -> Any:
     """What `packed` was given; its tensors are on the processor."""
-    return torch.load(io.BytesIO(data.numpy().tobytes()), map_location="cpu", weights_only=True)
+    content = data.numpy().tobytes()
+    if content[:1] == b"j":
+        return json.loads(content[1:], object_hook=_untold)
+    return torch.load(io.BytesIO(content[1:]), map_location="cpu", weights_only=True)
 
 
 def gathered(value: object, size: int, group: Any = None) -> list[Any]:
     """The values of all processes, by rank."""
     data = packed(value)
-    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(size)]
-    dist.all_gather(lengths, torch.tensor([len(data)]), group=group)
-    longest = int(max(int(length) for length in lengths))
-    filled = torch.zeros(longest, dtype=torch.uint8)
-    filled[: len(data)] = data
-    found = [torch.empty(longest, dtype=torch.uint8) for _ in range(size)]
-    dist.all_gather(found, filled, group=group)
-    return [unpacked(each[: int(length)]) for each, length in zip(found, lengths, strict=True)]
+    first = torch.zeros(8 + _ROOM, dtype=torch.uint8)
+    first[:8] = torch.tensor([len(data)]).view(torch.uint8)
+    first[8 : 8 + len(data)] = data[:_ROOM]
+    found = [torch.empty_like(first) for _ in range(size)]
+    dist.all_gather(found, first, group=group)
+    lengths = [int(each[:8].view(torch.int64)) for each in found]
+    parts = [each[8:] for each in found]
+    if max(lengths) > _ROOM:
+        rest = torch.zeros(max(lengths) - _ROOM, dtype=torch.uint8)
+        rest[: max(len(data) - _ROOM, 0)] = data[_ROOM:]
+        more = [torch.empty_like(rest) for _ in range(size)]
+        dist.all_gather(more, rest, group=group)
+        parts = [torch.cat(both) for both in zip(parts, more, strict=True)]
+    return [unpacked(part[:length]) for part, length in zip(parts, lengths, strict=True)]
 
 
 def broadcast(value: object, rank: int, src: int, group: Any = None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
 
 T = TypeVar("T")
-GRACE_S = 5  # what is left of a job in which a process died has so long to end by itself
+GRACE_S = 15  # processes have so long to save on a signal, or to end when another one has died
 
 
 def run_script(count: int, *, max_restarts: int) -> NoReturn:
@@ -82,6 +83,10 @@ def run_verb(
         method = cast("Literal['spawn', 'fork']", strategy.start_method)
         config = _config(count, Path(folder), method, strategy.max_restarts)
         status = _run(config, _rank, [trainer, verb.__name__, arguments, str(answer)])
+        if status == 128 + signal.SIGINT:
+            raise KeyboardInterrupt
+        if status == 128 + signal.SIGTERM:
+            raise SystemExit(status)
         if status:
             raise LifecycleError(f"{verb.__name__} failed in one of {count} processes; it says above why")
         found = torch.load(answer, weights_only=True)
@@ -108,7 +113,9 @@ def _rank(trainer: Trainer, verb: str, arguments: dict[str, Any], answer: str) -
         found = trainer.hand_over(getattr(trainer, verb)(**arguments))
         if world.rank == 0:
             torch.save(found, answer)
-    except BaseException:
+    except KeyboardInterrupt:  # which torch takes for an end like any other
+        raise SystemExit(128 + signal.SIGINT) from None
+    except Exception:
         traceback.print_exc()
         raise
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -16,8 +19,9 @@ from torch import Tensor, nn
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.rank_zero import rank_zero_only
 from lifecycle.train.strategies import exchange
+from lifecycle.train.strategies.agreement import Agreement
 from lifecycle.train.strategies.base import Strategy
-from lifecycle.train.strategies.world import World, meeting_point, restarted
+from lifecycle.train.strategies.world import World, attempt, meeting_point, restarted
 
 if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AGENT_STORE = "TORCHELASTIC_USE_AGENT_STORE"
 StartMethod = Literal["script", "spawn", "fork"]
+log = logging.getLogger(__name__)
+distributed: Any = dist  # whose stores have no types
+_fits = count(1)  # of this process, as many as of all others: the store outlives each
+CONNECTS_IN_S = 10  # to a store that is there already
 OPERATIONS = {
     "mean": dist.ReduceOp.SUM,
     "sum": dist.ReduceOp.SUM,
@@ -39,7 +47,7 @@ class ParallelStrategy(Strategy):
     Args:
         process_group_backend: ``gloo``, ``nccl`` or what torch knows besides; by default gloo for tensors on
             the processor, and NCCL for those on GPUs.
-        timeout: How long a process waits for the others before it fails.
+        timeout: How long a process waits for the others before it fails; a number is one of seconds.
         start_method: How processes are started that are missing: ``script`` runs the script once in each;
             ``spawn`` and ``fork`` run only the trainer's verb in them, and this process goes on after it.
         max_restarts: How often all processes are started anew when one of them fails.
@@ -55,7 +63,7 @@ class ParallelStrategy(Strategy):
         self,
         *,
         process_group_backend: str | None = None,
-        timeout: timedelta | None = timedelta(minutes=30),
+        timeout: timedelta | float | None = timedelta(minutes=30),
         start_method: StartMethod = "script",
         max_restarts: int = 0,
     ) -> None:
@@ -68,9 +76,11 @@ class ParallelStrategy(Strategy):
         self.start_method: StartMethod = start_method
         self.max_restarts = max_restarts
         self._backend = process_group_backend
-        self._timeout = timeout
+        if isinstance(timeout, str | bool) or (isinstance(timeout, int | float) and timeout <= 0):
+            raise UsageError(f"timeout={timeout!r}: expected a time, or a number of seconds above 0")
+        self._timeout = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
         self._missing = 0  # processes that are to be started
-        self._abandoned = False
+        self.abandoned = False
         self._devices: Sequence[torch.device] = [self.root_device]
 
     # The life of a verb
@@ -112,6 +122,15 @@ class ParallelStrategy(Strategy):
             launch.run_script(self._missing, max_restarts=self.max_restarts)
         return True, launch.run_verb(self, trainer, verb, arguments, self._missing)
 
+    def check_runs_here(self, who: str) -> None:
+        """Raise `UsageError` if verbs run in processes that are forked or spawned from this one."""
+        if self._missing and self.start_method != "script":
+            raise UsageError(
+                f"{who} finds nothing here: with start_method={self.start_method!r} it would in the "
+                f"{self._missing} processes that are started from this one",
+                hint="Search with devices=1, or pass the finder to Trainer(callbacks=…).",
+            )
+
     def joins(self, world: World) -> None:
         """Be one of the processes that another one has started."""
         self._missing, self.world = 0, world
@@ -119,7 +138,7 @@ class ParallelStrategy(Strategy):
 
     def join(self) -> None:
         """Make the process group, or use the one that there is."""
-        self._abandoned = False
+        self.abandoned = False
         rank_zero_only.rank = self.world.rank  # type: ignore[attr-defined]
         if dist.is_initialized():
             return
@@ -149,28 +168,42 @@ class ParallelStrategy(Strategy):
 
     def before_evaluation(self, module: nn.Module) -> None:
         """Score what the first process would save: its running statistics of batch normalisation, say."""
-        if not self._abandoned:
+        if not self.abandoned:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
 
+    def agreement(self, received: Callable[[], int | None]) -> Agreement | None:
+        """Over the store at which the processes met; None where somebody else had them meet."""
+        fit = next(_fits)
+        if self.world.size == 1 or not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+            return None
+        try:
+            client = _client()
+        except RuntimeError as error:  # the processes met elsewhere
+            log.info("a signal ends each process for itself: %s", str(error).partition("\n")[0])
+            return None
+        store = distributed.PrefixStore(f"lifecycle/signals/{attempt()}/{fit}", client)
+        timeout = self._timeout or timedelta(minutes=30)
+        return Agreement(store, self.world.rank, self.world.size, received, timeout)
+
     def abandon(self) -> None:
         """Something failed here: ask nothing of the others any more."""
-        self._abandoned = True
+        self.abandoned = True
 
     # What may be asked of all processes
 
     def barrier(self, name: str | None = None) -> None:
         """Wait for all processes."""
-        if not self._abandoned:
+        if not self.abandoned:
             dist.all_reduce(torch.zeros(1))  # on the processor: a GPU's work need not be done
 
     def broadcast(self, obj: T, src: int = 0) -> T:
         """What the process `src` has: numbers, text, tensors, and lists and dictionaries of them."""
-        return obj if self._abandoned else exchange.broadcast(obj, self.world.rank, src)
+        return obj if self.abandoned else exchange.broadcast(obj, self.world.rank, src)
 
     def gathered(self, value: T) -> list[T]:
         """Plain values and tensors of all processes, by rank; where one has failed, one's own."""
-        return [value] if self._abandoned else exchange.gathered(value, self.world.size)
+        return [value] if self.abandoned else exchange.gathered(value, self.world.size)
 
     def reduce(self, tensor: T, group: Any = None, reduce_op: object = "mean") -> T:
         """A tensor of all processes, reduced by ``mean``, ``sum``, ``min`` or ``max``.
@@ -178,7 +211,7 @@ class ParallelStrategy(Strategy):
         Raises:
             UsageError: by something else.
         """
-        if not isinstance(tensor, Tensor) or self._abandoned:
+        if not isinstance(tensor, Tensor) or self.abandoned:
             return tensor
         name = str(reduce_op).rpartition(".")[2].lower().replace("avg", "mean")
         if name not in OPERATIONS:
@@ -210,7 +243,7 @@ class ParallelStrategy(Strategy):
             return type(tensor)([self.all_gather(value, group, sync_grads) for value in tensor])
         if isinstance(tensor, int | float):
             tensor = torch.tensor(tensor, device=self.root_device)
-        if not isinstance(tensor, Tensor) or self._abandoned:
+        if not isinstance(tensor, Tensor) or self.abandoned:
             return tensor
         tensor = tensor.contiguous()
         if sync_grads:
@@ -226,10 +259,18 @@ def _store_of_attempt(size: int) -> Any:
     torch 2.13 keeps one store for all attempts of a machine, and the processes of the second would wait for
     those of the first (ADR-0017).
     """
-    distributed: Any = dist  # whose stores have no types
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = distributed.TCPStore(address, port, size, is_master=False)
-    return distributed.PrefixStore(f"lifecycle/attempt_{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    return distributed.PrefixStore(f"lifecycle/attempt_{attempt()}", store)
+
+
+@cache
+def _client() -> Any:
+    """A connection of its own to the store at which the processes met."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return distributed.TCPStore(
+        address, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=CONNECTS_IN_S)
+    )
 
 
 def _leave() -> None:

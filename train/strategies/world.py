@@ -137,7 +137,12 @@ def meeting_point(environment: Mapping[str, str] | None = None) -> tuple[str, in
 
 def restarted() -> bool:
     """Whether an elastic agent started this process anew, after one before it ended badly."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0) > 0
+    return attempt() > 0
+
+
+def attempt() -> int:
+    """How often an elastic agent has started the processes anew."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0)
 
 
 def job_started_at() -> float:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup, escape
+
+HERE = Path(__file__).parent
 
 Points = tuple[tuple[float, float], ...]
 
@@ -67,8 +71,8 @@ def lines_svg(title: str, lines: Sequence[Line], stretches: Sequence[Stretch]) -
                     x0, TOP, x1 - x0, BOTTOM - TOP
                 )
             )
-        parts.append(_text((x0 + x1) / 2, BOTTOM + 20, stretch.name, "middle"))
-    parts.append(_text(RIGHT, BOTTOM + 48, f"steps, {end:g} in all", "end"))
+        parts.append(text((x0 + x1) / 2, BOTTOM + 20, stretch.name, "middle"))
+    parts.append(text(RIGHT, BOTTOM + 48, f"steps, {end:g} in all", "end"))
     for number, line in enumerate(lines):
         for part in line.parts:
             shown = [at(x, y) for x, y in thinned(part) if math.isfinite(y)]
@@ -80,7 +84,7 @@ def lines_svg(title: str, lines: Sequence[Line], stretches: Sequence[Stretch]) -
                     for p in shown
                 ]
     parts += _legend([line.name for line in lines])
-    return _svg(title, HEIGHT, parts)
+    return drawing(title, HEIGHT, parts)
 
 
 def bars_svg(title: str, rows: Sequence[tuple[str, float]]) -> Markup:
@@ -96,14 +100,14 @@ def bars_svg(title: str, rows: Sequence[tuple[str, float]]) -> Markup:
     for place, (label, value) in enumerate(rows):
         y, length = 12 + 26 * place, max(abs(value) * scale, 0.5)
         x = zero if value >= 0 else zero - length
-        parts.append(_text(left - 8, y + 13, label if len(label) < 26 else f"…{label[-24:]}", "end"))
+        parts.append(text(left - 8, y + 13, label if len(label) < 26 else f"…{label[-24:]}", "end"))
         parts.append(
             Markup('<rect class="bar {}" x="{:.1f}" y="{}" width="{:.1f}" height="17" rx="2"/>').format(
                 "s1" if value > 0 else "s0", x, y, length
             )
         )
-        parts.append(_text(max(x + length, zero) + 8, y + 13, f"{value:+.4g}", "start"))
-    return _svg(title, 26 * len(rows) + 20, parts)
+        parts.append(text(max(x + length, zero) + 8, y + 13, f"{value:+.4g}", "start"))
+    return drawing(title, 26 * len(rows) + 20, parts)
 
 
 def thinned(points: Points) -> Points:
@@ -130,7 +134,7 @@ def nice_range(low: float, high: float) -> tuple[float, float, list[float]]:
 
 def _tick(value: float, y: float) -> Markup:
     line = Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(LEFT, RIGHT, y, y)
-    return line + _text(LEFT - 8, y + 4, f"{value:g}", "end")
+    return line + text(LEFT - 8, y + 4, f"{value:g}", "end")
 
 
 def _legend(names: Sequence[str]) -> list[Markup]:
@@ -139,16 +143,29 @@ def _legend(names: Sequence[str]) -> list[Markup]:
         parts.append(
             Markup('<line class="line s{}" x1="{}" x2="{}" y1="14" y2="14"/>').format(number, x, x + 24)
         )
-        parts.append(_text(x + 30, 18, name, "start"))
+        parts.append(text(x + 30, 18, name, "start"))
         x += 50 + 7.2 * len(name)
     return parts
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, text)
+def text(x: float, y: float, said: str, anchor: str) -> Markup:
+    """A text that begins, ends or has its middle at a place."""
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, said)
 
 
-def _svg(title: str, height: float, parts: Sequence[Markup]) -> Markup:
+def drawing(title: str, height: float, parts: Sequence[Markup]) -> Markup:
+    """A drawing for the page, which colours it."""
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, height, escape(title), Markup("").join(parts)
     )
+
+
+def standalone(svg: Markup) -> str:
+    """A drawing of the page as a file of its own, in the page's light colours."""
+    colours = re.search(r":root \{.*?\}", (HERE / "page.css").read_text(), re.DOTALL)
+    assert colours is not None
+    style = f"{colours[0]}\n{(HERE / 'chart.css').read_text()}svg {{ background: var(--paper); }}\n"
+    font = "svg text { font-family: sans-serif; }\n"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" '
+    found = str(svg).replace("<svg ", head, 1)
+    return found.replace(">", f"><style>\n{style}{font}</style>", 1) + "\n"

@@ -6,7 +6,7 @@ from lifecycle.report.page.known import RunFacts
 from lifecycle.report.page.section import Matrix, Section
 from lifecycle.report.page.table import Cell, Table
 
-_MOST_CLASSES = 30  # of a matrix that is still read
+MOST_CLASSES = 30  # of a matrix that is still read
 _MOST_PAIRS = 12
 
 
@@ -41,7 +41,7 @@ def confusion(facts: RunFacts) -> Section | None:
         f"{outcomes.right} of {len(outcomes.targets)} test samples were answered as they should be, "
         f"{wrong} were not."
     )
-    matrix = Matrix(labels=labels, counts=tuple(map(tuple, counts))) if len(labels) <= _MOST_CLASSES else None
+    matrix = Matrix(labels=labels, counts=tuple(map(tuple, counts))) if len(labels) <= MOST_CLASSES else None
     return Section(
         name="confusion",
         title="What was taken for what",

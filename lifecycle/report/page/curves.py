@@ -18,6 +18,7 @@ Curves = Mapping[str, Mapping[str, Points]]
 MACHINE = "system/"  # what a stage took of processor and memory
 SPLITS = ("train", "val", "valid", "validation")
 _LONGEST = 100_000
+_MOST_ROWS = 60  # of a table of values by step
 
 
 def find_curves(client: MlflowClient, experiment: str, outcomes: Sequence[Outcome]) -> Curves:
@@ -53,6 +54,12 @@ def _points(client: MlflowClient, run_id: str, name: str) -> Points:
         del history[-1]  # what the stage says of its result when it has ended
     # Attempts that were undone count their steps from the same start: the last one stays.
     return tuple(sorted({point.step: point.value for point in history}.items()))
+
+
+def spread(points: Points) -> Points:
+    """As many of them as a table shows, the last among them."""
+    step = -(-len(points) // _MOST_ROWS)
+    return points if step <= 1 else (*points[:-1:step], points[-1])
 
 
 def families(curves: Curves) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
 from lifecycle.core.cores import available_cores
 from lifecycle.ledger import Ledger
-from lifecycle.pipeline.runner import Outcome
+from lifecycle.pipeline.runner import Failure, Outcome
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.report.page.curves import Curves, find_curves
 from lifecycle.tracking.recorder import BRIEFLY_S
@@ -42,6 +42,7 @@ class RunFacts:
         curves: What was logged while models were fitted.
         effects: What single layers cost, where `lifecycle sensitivity` has looked at this model.
         promotion: The last entry of the ledger about this version, if it was ever promoted.
+        failure: Why it ended before its last stage, if it did.
         machine: What it ran on.
         notes: What could not be found out, in sentences.
     """
@@ -53,6 +54,7 @@ class RunFacts:
     curves: Curves = field(default_factory=dict)
     effects: Effects = field(default_factory=dict)
     promotion: Entry | None = None
+    failure: Failure | None = None
     machine: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -84,7 +86,11 @@ class RunFacts:
 
 
 def find_facts(
-    pipeline: Pipeline, workspace: Workspace, outcomes: Sequence[Outcome], run: RecordedRun
+    pipeline: Pipeline,
+    workspace: Workspace,
+    outcomes: Sequence[Outcome],
+    run: RecordedRun,
+    failure: Failure | None = None,
 ) -> RunFacts:
     """Gather what is known; what MLflow does not answer is left out and said so."""
     notes: list[str] = []
@@ -102,8 +108,9 @@ def find_facts(
         outcomes=outcomes,
         run_id=run.run_id or run.record,
         curves=curves,
-        effects=_effects(workspace, outcomes),
+        effects=effects_of(workspace, outcomes),
         promotion=promotion,
+        failure=failure,
         machine=machine(),
         notes=notes,
     )
@@ -128,7 +135,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or "not known"
 
 
-def _effects(workspace: Workspace, outcomes: Sequence[Outcome]) -> Effects:
+def effects_of(workspace: Workspace, outcomes: Sequence[Outcome]) -> Effects:
     """What `lifecycle sensitivity` kept of these models."""
     found: dict[str, Sequence[tuple[str, float]]] = {}
     for outcome in outcomes:

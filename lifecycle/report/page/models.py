@@ -154,6 +154,16 @@ def latencies(facts: RunFacts) -> Section | None:
     return Section(name="latency", title="Latency", tables=tables) if tables else None
 
 
+def timed_alone(evaluation: Artifact) -> list[tuple[str, float]]:
+    """The median of a call of each form of the model, of one sample on one thread, in milliseconds."""
+    return [
+        (str(timing["form"]), median)
+        for timing in _mappings(evaluation, "timings")
+        if (timing.get("batch"), timing.get("threads")) == (1, 1)
+        and (median := _number(timing.get("median_ms"))) is not None
+    ]
+
+
 def _headline(artifact: Artifact) -> list[str]:
     names = artifact.facts.get("headline")
     return [str(name) for name in names] if isinstance(names, list) else []

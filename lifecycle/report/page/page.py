@@ -28,7 +28,7 @@ def render(facts: RunFacts) -> str:
         name=facts.pipeline.project.name,
         ended=facts.ended.astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         iso=facts.ended.isoformat(timespec="seconds"),
-        style=(HERE / "page.css").read_text(),
+        style="\n".join((HERE / name).read_text() for name in ("chart.css", "page.css")),
         tiles=tiles(facts),
         verdicts=verdicts(facts),
         notes=facts.notes,
@@ -40,9 +40,12 @@ def render(facts: RunFacts) -> str:
 def verdicts(facts: RunFacts) -> list[tuple[str, str]]:
     """A word for the budget and one for the gates, and whether it is good news."""
     found = []
+    if facts.failure is not None:
+        found.append((f"failed in {facts.failure.stage}", "bad"))
+    reached = facts.failure is None or facts.artifact("evaluation") is not None
     for rows, good, bad in (
         (judged(facts), "within budget", "outside the budget"),
-        (asked(facts), "meets its own gates", "misses its gates"),
+        (asked(facts) if reached else [], "meets its own gates", "misses its gates"),
     ):
         if rows:
             found.append((good, "good") if _hold(rows) else (bad, "bad"))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
 
 from lifecycle.card.compose import compose
 from lifecycle.core.budget import check_budget
@@ -12,23 +11,25 @@ from lifecycle.core.verdict import Row
 from lifecycle.ledger import local_time
 from lifecycle.report.page.charts import bars_svg, lines_svg
 from lifecycle.report.page.confusion import confusion
-from lifecycle.report.page.curves import families, lines_of, stretches
+from lifecycle.report.page.curves import families, lines_of, spread, stretches
 from lifecycle.report.page.figures import COSTS, metric, seconds
 from lifecycle.report.page.known import RunFacts
 from lifecycle.report.page.models import before_after, latencies, step_by_step
+from lifecycle.report.page.parity import parity
 from lifecycle.report.page.section import Chart, Section
+from lifecycle.report.page.steps import steps, without_steps
 from lifecycle.report.page.table import Cell, Table, texts
-
-_MOST_ROWS = 60  # of a table of values by step
 
 
 def sections(facts: RunFacts) -> list[Section]:
     """All parts for which there is something to say, in the order of a run."""
     parts = (
+        failed(facts),
         stages(facts),
         before_after(facts),
         step_by_step(facts),
         training(facts),
+        steps(facts.curves),
         confusion(facts),
         latencies(facts),
         parity(facts),
@@ -38,6 +39,31 @@ def sections(facts: RunFacts) -> list[Section]:
         environment(facts),
     )
     return [*(part for part in parts if part is not None), *card(facts)]
+
+
+def failed(facts: RunFacts) -> Section | None:
+    """Which stage ended the run, why, and what to do."""
+    failure = facts.failure
+    if failure is None:
+        return None
+    lines = tuple(line.strip() for line in failure.message.splitlines() if line.strip())
+    kept = "What the stages before it made is kept: the same command goes on from there."
+    hints = tuple(line.strip() for line in failure.hint.splitlines() if line.strip())
+    reached = (kept,) if facts.outcomes else ()
+    title = f"Failed in {failure.stage}"
+    return Section(name="failed", title=title, texts=(*lines, *hints, *reached))
+
+
+def _not_reached(facts: RunFacts) -> list[tuple[Cell, ...]]:
+    """Rows of the stages that did not come to their end."""
+    if facts.failure is None:
+        return []
+    rows = []
+    for name in [*facts.pipeline.stages][len(facts.outcomes) :]:
+        failed = name == facts.failure.stage
+        state = Cell("failed", tone="bad") if failed else Cell("not reached", tone="quiet")
+        rows.append((Cell(name), state, *(Cell("") for _ in range(7))))
+    return rows
 
 
 def stages(facts: RunFacts) -> Section:
@@ -51,6 +77,7 @@ def stages(facts: RunFacts) -> Section:
         state = Cell("cached", tone="quiet") if outcome.cached else Cell("ran")
         time = Cell("") if outcome.cached else seconds(outcome.seconds)
         rows.append((Cell(outcome.name), state, time, shown, *costs, Cell(outcome.artifact.digest[:12])))
+    rows += _not_reached(facts)
     columns = ("stage", "result", "time", "metric", "MACs", "parameters", "size", "latency", "digest")
     return Section(
         name="stages",
@@ -61,73 +88,22 @@ def stages(facts: RunFacts) -> Section:
 
 def training(facts: RunFacts) -> Section | None:
     """What was logged while models were fitted, a chart for each quantity."""
-    charts = []
-    for group, names in families(facts.curves).items():
-        lines = [
-            line for line in lines_of(facts.curves, names[:4]) if any(len(part) > 1 for part in line.parts)
-        ]
+    charts, curves = [], without_steps(facts.curves)
+    for group, names in families(curves).items():
+        lines = [line for line in lines_of(curves, names[:4]) if any(len(part) > 1 for part in line.parts)]
         if not lines:
             continue
         rows = [
             (Cell(stage), Cell(name), Cell(f"{step:g}", step), metric(value))
-            for stage, metrics in facts.curves.items()
+            for stage, metrics in curves.items()
             for name in names
-            for step, value in _spread(metrics.get(name, ()))
+            for step, value in spread(metrics.get(name, ()))
         ]
         caption = f"{group} by stage and step"
         table = Table(caption=caption, columns=("stage", "metric", "step", "value"), rows=tuple(rows))
-        title = f"{', '.join(line.name for line in lines)} over the steps of {', '.join(facts.curves)}"
-        charts.append(Chart(title=group, svg=lines_svg(title, lines, stretches(facts.curves)), table=table))
+        title = f"{', '.join(line.name for line in lines)} over the steps of {', '.join(curves)}"
+        charts.append(Chart(title=group, svg=lines_svg(title, lines, stretches(curves)), table=table))
     return Section(name="training", title="Training", charts=tuple(charts)) if charts else None
-
-
-def _spread(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    step = -(-len(points) // _MOST_ROWS)
-    return points if step <= 1 else (*points[:-1:step], points[-1])
-
-
-def parity(facts: RunFacts) -> Section | None:
-    """What comparing the files with the module found: the worst of each output, and all behind it."""
-    from lifecycle.export.comparison import COLUMNS, table_of
-
-    bundle = facts.artifact("bundle")
-    content = bundle.read_json("parity.json") if bundle is not None else {}
-    compared = cast("list[dict[str, Any]]", content.get("comparisons") or [])
-    if not compared or not all("rows" in each for each in compared):
-        return None
-    rows = tuple(row for each in compared for row in _worst(each))
-    columns = ("file, output", "largest error", "allowed", "mean error", "allowed", "same class", "verdict")
-    said = (
-        f"{sum(bool(each['holds']) for each in compared)} of {len(compared)} comparisons of files with the "
-        "module hold. Errors are shares of the output's range, the worst over samples, random data and edges."
-    )
-    return Section(
-        name="parity",
-        title="Proof of the files",
-        texts=(said,),
-        tables=(Table(caption="Worst error of each output", columns=columns, rows=rows).without_empty(),),
-        more=texts("Every file, output and kind of data", COLUMNS, table_of(content)),
-    )
-
-
-def _worst(comparison: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
-    tolerance, means = comparison["tolerance"], comparison["mean_errors"]
-    for output, mean in means.items():
-        rows = [row for row in comparison["rows"] if row["output"] == output]
-        worst = max(row["max_error"] for row in rows)
-        top1 = [row["top1"] for row in rows if row["top1"] is not None]
-        discrete = rows[0]["discrete"]
-        limit = tolerance["flips" if discrete else "mean_error"]
-        holds = all(row["holds"] for row in rows) and mean <= limit
-        yield (
-            Cell(f"{comparison['format']}, {comparison['run']}: {output}"),
-            Cell(f"{worst:.2g}", worst),
-            Cell("") if discrete else Cell(f"{tolerance['max_error']:g}", tolerance["max_error"]),
-            Cell(f"{mean:.2g}", mean),
-            Cell(f"{limit:g}", limit),
-            Cell(f"{100 * min(top1):.1f} %", min(top1)) if top1 else Cell(""),
-            Cell("ok" if holds else "refused", tone="good" if holds else "bad"),
-        )
 
 
 def sensitivity(facts: RunFacts) -> Section | None:
@@ -206,8 +182,10 @@ def _verdict(caption: str, rows: list[Row]) -> Table:
     )
 
 
-def lineage(facts: RunFacts) -> Section:
+def lineage(facts: RunFacts) -> Section | None:
     """What was made from what, by digest."""
+    if not facts.outcomes:
+        return None
     names = {outcome.artifact.digest: outcome.name for outcome in facts.outcomes}
     evaluation = facts.artifact("evaluation")
     data = evaluation.read_json("metrics.json").get("data") if evaluation is not None else None

@@ -46,6 +46,34 @@ def test_a_pause_does_not_count() -> None:
     assert time.perf_counter() - before - seconds >= 0.05
 
 
+def test_steps_of_a_gpu_are_as_exact_after_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Event:
+        """As CUDA's: the time between two is told in milliseconds, in single precision."""
+
+        now = 0.0
+
+        def __init__(self, enable_timing: bool) -> None:
+            self.at = 0.0
+
+        def record(self, stream: object) -> None:
+            self.at = Event.now
+
+        def query(self) -> bool:
+            return True
+
+        def elapsed_time(self, other: Event) -> float:
+            return float(torch.tensor(other.at - self.at, dtype=torch.float32))
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    watch: Stopwatch[int] = Stopwatch(torch.device("cuda"))
+    for step, at in enumerate([10 * 3600e3, 10 * 3600e3 + 0.7, 10 * 3600e3 + 1.1]):  # ten hours
+        Event.now = at
+        watch.lap(step)
+    first, second, third = (seconds for seconds, _ in watch.arrived())
+    assert (second - first, third - second) == pytest.approx((0.7e-3, 0.4e-3), rel=1e-4)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_steps_of_a_gpu_are_timed_by_it() -> None:
     watch: Stopwatch[str] = Stopwatch(torch.device("cuda"))

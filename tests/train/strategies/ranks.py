@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,7 @@ def collectives(folder: Path) -> Any:
         "gathered": {k: v.tolist() for k, v in module.all_gather({"a": value, "b": 2 + rank}).items()},
         "gradient": value.grad.tolist() if value.grad is not None else None,
         "broadcast": strategy.broadcast({"from": rank, "tensor": [1.5]}),
+        "lengths": [len(each) for each in strategy.gathered("x" * (10 + 5000 * rank))],
         "mean": strategy.reduce(value).tolist(),
         "max": strategy.reduce(value, reduce_op="max").tolist(),
         "all": strategy.reduce_boolean_decision(rank == 0),
@@ -269,6 +271,66 @@ def divided(folder: Path) -> Any:
         "kinds": sorted(kinds),
         "ckpt": str(path),
     }
+
+
+class Counted(nn.Linear):
+    """Says how often it was run, and in which type."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        self.runs: list[str] = []
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.runs.append(str(self.weight.dtype))
+        return super().forward(input)
+
+
+# As they stand in a pipeline file; the layers have 56 and 18 parameters.
+DIVISIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "whole": ({}, {}),
+    "by size": ({"auto_wrap_policy": 20}, {}),
+    "by name": ({"auto_wrap_policy": ["Linear"]}, {}),
+    "recomputed": ({"auto_wrap_policy": ["Linear"], "activation_checkpointing_policy": ["Counted"]}, {}),
+    "offloaded": ({"auto_wrap_policy": ["Linear"], "cpu_offload": True}, {}),
+    "kept": ({"reshard_after_forward": False}, {"fused": True}),
+    "compiled": ({"auto_wrap_policy": ["Linear"]}, {"compile": {"backend": "eager"}}),
+    "mixed": ({}, {"precision": "bf16-mixed"}),
+    "typed": ({"mixed_precision": {"param_dtype": "bfloat16", "reduce_dtype": "float32"}}, {}),
+}
+
+
+def divisions(folder: Path) -> Any:
+    """One epoch with each way of dividing a module; the module of one process is not divided at all."""
+    from torch.distributed.fsdp import FSDPModule
+
+    found = {}
+    for name, (options, more) in DIVISIONS.items():
+        module = Classifier()
+        module.net[0] = (counted := Counted(6, 8))
+        strategy: Any = {"name": "fsdp", **options} if "RANK" in os.environ else "auto"
+        used = trainer(folder, strategy=strategy, max_epochs=1, **more)
+        with warnings.catch_warnings():
+            # torch's compiler looks at a parameter that FSDP has put together, and warns of itself
+            warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+            used.fit(module, batches(8, 24))
+        found[name] = {
+            "weights": [
+                float(v) for p in used.strategy.state_dict(module).values() for v in p.double().flatten()
+            ],
+            "parts": [part for part, each in module.named_modules() if isinstance(each, FSDPModule)],
+            "runs": counted.runs,
+            "kept": str(next(module.parameters()).dtype),
+        }
+    return found
+
+
+def compiled(folder: Path) -> Any:
+    """Wrapped for the exchange of gradients after it is compiled."""
+    module = Classifier()
+    trainer(folder, compile={"backend": "aot_eager"}).fit(
+        module, batches(8, 24), batches(8, 13, shuffle=False)
+    )
+    return weights(module)
 
 
 def divided_resumed(folder: Path) -> Any:

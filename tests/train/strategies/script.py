@@ -47,7 +47,15 @@ class Dies(pl.Callback):
             raise ArithmeticError("this batch is cursed")
 
 
-def main(folder: Path, options: dict[str, Any]) -> None:
+class TellsAgent(pl.Callback):
+    """Has the process that started this one ended before a step, in the first one."""
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, index: int) -> None:
+        if trainer.is_global_zero and str(trainer.global_step) == os.environ.get("TELLS_AGENT"):
+            os.kill(os.getppid(), signal.SIGTERM)
+
+
+def main(folder: Path, options: dict[str, Any], ckpt_path: str | None = None) -> None:
     pl.seed_everything(3, verbose=False)
     inputs = torch.randn(24, 4)
     data = TensorDataset(inputs, inputs.sum(1, keepdim=True))
@@ -57,10 +65,11 @@ def main(folder: Path, options: dict[str, Any]) -> None:
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[Dies(), ModelCheckpoint(folder / "kept", every_n_train_steps=1)],
+        callbacks=[Dies(), TellsAgent(), ModelCheckpoint(folder / "kept", every_n_train_steps=1)],
         **options,
     )
-    trainer.fit(net, DataLoader(data, BATCH // trainer.world_size, shuffle=True))
+    loader = DataLoader(data, BATCH // trainer.world_size, shuffle=True)
+    trainer.fit(net, loader, ckpt_path=ckpt_path)
     if trainer.is_global_zero:
         ended = {
             "weights": [float(v) for p in net.state_dict().values() for v in p.flatten()],

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torchmetrics
 
-from tests.train.strategies import ranks
+from tests.train.strategies import costs, ranks
 from tests.train.strategies.forked import run_ranks
 from tests.train.strategies.ranks import Classifier, batches, trainer, weights
 
@@ -25,8 +25,17 @@ BOTH = (
     ranks.even_stream,
     ranks.divided,
     ranks.divided_resumed,
+    ranks.divisions,
+    ranks.compiled,
 )
-ALONE_NOT = (ranks.uneven, ranks.uneven_stream, ranks.collectives)
+ALONE_NOT = (
+    ranks.uneven,
+    ranks.uneven_stream,
+    ranks.collectives,
+    costs.costs,
+    costs.straggler,
+    costs.told,
+)
 Outcomes = dict[str, list[Any]]
 
 
@@ -38,6 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def two(folder: Path) -> Outcomes:
     assert torchmetrics.Metric  # imported where no rank is set yet, so that each process hears its warnings
+    torch.compiler.list_backends()  # torch's compiler is loaded once, and not by each process
     return run_ranks([*BOTH, *ALONE_NOT], folder / "two")
 
 
@@ -139,6 +149,7 @@ def test_what_modules_and_callbacks_ask_of_all(two: Outcomes) -> None:
     assert first["gathered"] == second["gathered"] == {"a": [[0.0], [1.0]], "b": [2, 3]}
     assert first["gradient"] == second["gradient"] == [3.0]  # 1 from the first, 2 from the second
     assert second["broadcast"] == {"from": 0, "tensor": [1.5]}
+    assert first["lengths"] == second["lengths"] == [10, 5010]  # with what fits at once, and what does not
     assert (first["mean"], first["max"]) == ([0.5], [1.0])
     assert (first["all"], first["any"]) == (False, True)
     assert (first["only"], second["only"]) == ("ran", None)
@@ -162,3 +173,65 @@ def test_a_divided_module_is_saved_whole(two: Outcomes) -> None:
 def test_a_divided_fit_goes_on_to_the_bit(two: Outcomes) -> None:
     for resumed, undisturbed in two["divided_resumed"]:
         assert resumed == undisturbed
+
+
+def test_a_compiled_module_trains_to_the_weights_of_one_that_is_not(two: Outcomes, one: Outcomes) -> None:
+    first, second = two["compiled"]
+    assert first == second
+    assert close(first, one["fit"][0]["weights"])
+
+
+@pytest.mark.parametrize("name", [name for name in ranks.DIVISIONS if name not in ("mixed", "typed")])
+def test_however_it_is_divided_it_trains_to_the_weights_of_one_process(
+    name: str, two: Outcomes, one: Outcomes
+) -> None:
+    first, second = (outcome[name] for outcome in two["divisions"])
+    assert first["weights"] == second["weights"]
+    assert close(first["weights"], one["divisions"][0][name]["weights"])
+
+
+def test_parts_are_chosen_by_class_and_by_size(two: Outcomes) -> None:
+    parts = {name: found["parts"] for name, found in two["divisions"][0].items()}
+    assert parts["whole"] == [""]
+    assert parts["by name"] == parts["compiled"] == ["", "net.0", "net.4"]
+    assert parts["by size"] == ["", "net.0"]  # 56 parameters; the other 18 are in no part
+
+
+def test_recomputed_parts_run_twice_in_a_step(two: Outcomes) -> None:
+    runs = {name: len(found["runs"]) for name, found in two["divisions"][0].items()}
+    assert (runs["by name"], runs["recomputed"]) == (3, 6)
+
+
+def test_the_precision_says_in_which_types_parts_are_put_together(two: Outcomes) -> None:
+    found = two["divisions"][0]
+    for name in ("mixed", "typed"):
+        assert set(found[name]["runs"]) == {"torch.bfloat16"} and found[name]["kept"] == "torch.float32"
+    assert set(found["whole"]["runs"]) == {"torch.float32"}
+    loose = torch.tensor(found["mixed"]["weights"]) - torch.tensor(found["whole"]["weights"])
+    assert 0 < float(loose.abs().max()) < 0.1
+
+
+def test_a_step_exchanges_what_a_loop_written_by_hand_does(two: Outcomes) -> None:
+    for found in two["costs"]:
+        assert found["ours exchanges"] == found["hand exchanges"] == {"gloo:all_reduce [[74]]": 1}
+
+
+def test_a_step_costs_a_few_function_calls_more_than_one_written_by_hand(two: Outcomes) -> None:
+    for found in two["costs"]:
+        more = found["ours calls"]["calls"] - found["hand calls"]["calls"]
+        assert 0 < more <= 42, found  # ten of them log the loss, six seed the generators
+
+
+def test_a_slow_process_is_named(two: Outcomes) -> None:
+    first, second = two["straggler"]
+    for run, slow in ((0, 1), (1, 0)):
+        assert first[run]["slowest"] == second[run]["slowest"] == slow
+        assert first[run]["lags"]
+        assert first[run]["slow phase"] == slow
+        assert first[run]["batches"] == [5, 5]  # of 6: the first warms up
+        assert first[run]["logged"] == [slow] * 3
+        assert second[run]["logged"] == []  # the first process alone writes
+
+
+def test_times_are_exchanged_only_when_they_are_reported(two: Outcomes) -> None:
+    assert two["told"] == [{"gloo:all_gather [[14]]": 4}] * 2  # of 14 batches the 4th, 8th, 12th; the end

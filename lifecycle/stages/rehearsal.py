@@ -1,0 +1,41 @@
+"""One batch through each step before anything is trained: they work, and log what the pipeline file names."""
+
+from __future__ import annotations
+
+from lifecycle.core.asked import check_asked
+from lifecycle.core.stage import Context
+from lifecycle.stages.fitting import data_of
+from lifecycle.train.artifact import make_module
+from lifecycle.train.isolation import isolate_rng
+from lifecycle.train.trainer import Trainer
+
+
+def rehearse(context: Context) -> None:
+    """Validate and test a fresh module on one batch; only the names of what it logs are looked at.
+
+    A slip in ``test_step``, or in the name of a metric, would otherwise be told when all is trained.
+
+    Args:
+        context: Project, data, seed, and what is asked for; nothing is done where that is nothing.
+
+    Raises:
+        UsageError: a metric is asked for that nobody logs.
+        Exception: what a step of the user's raises.
+    """
+    splits = dict.fromkeys(each.split for each in context.asked)
+    project = context.project
+    with isolate_rng():
+        for split in splits:
+            trainer = Trainer(
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                limit_val_batches=1,
+                limit_test_batches=1,
+            )
+            data = data_of(context)
+            module = make_module(project.model, project.model_args, project.root)
+            pass_over = trainer.validate if split == "val" else trainer.test
+            pass_over(module, datamodule=data, verbose=False)
+            check_asked(context.asked, split, trainer.callback_metrics)

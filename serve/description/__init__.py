@@ -1,0 +1,1 @@
+"""What a model says of itself: examples, JSON Schema, the API document."""

@@ -1,0 +1,1 @@
+"""What can be seen of a server from outside: metrics, logs, traces and statistics."""

@@ -1,0 +1,1 @@
+"""A folder from which an image of one version is built, and what serves in it."""

@@ -1,0 +1,1 @@
+"""``POST /predict``, for people: rows, arrays and images."""

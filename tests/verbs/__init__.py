@@ -1,0 +1,1 @@
+"""Every verb as a function: what users of Python call."""
