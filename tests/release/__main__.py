@@ -34,7 +34,7 @@ TESTS = (
     "tests/core",
     "tests/export/test_to_onnx.py",
     "tests/serve/test_endpoint.py",
-    "tests/serve/test_images.py",
+    "tests/serve/predict/test_images.py",
     "tests/test_registry.py",
     "tests/tracking/test_recorder.py",
     "tests/train/test_checkpoint.py",
