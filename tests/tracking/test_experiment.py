@@ -149,7 +149,8 @@ def test_four_processes_may_touch_an_empty_store_at_once(tmp_path: Path) -> None
 
 
 def test_a_store_that_cannot_be_reached_says_what_to_check(workspace: Workspace) -> None:
-    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{workspace.path}"}
+    (workspace.path / "other.db").write_text("no database")
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{workspace.path}/other.db"}
     with pytest.raises(LifecycleError, match=r"^MLflow at sqlite:///.* cannot be used: ") as caught:
         connect(workspace, environment)
     assert "Check MLFLOW_TRACKING_URI" in caught.value.hint

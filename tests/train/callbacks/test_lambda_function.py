@@ -8,7 +8,10 @@ import lifecycle as pl
 from lifecycle.callbacks import LambdaCallback
 from tests.train.small import Plain, loader, quiet
 
-NOT_HOOKS = {"state_key", "state_dict", "load_state_dict", "save_if_due", "saves", "monitors", "tunes"}
+NOT_HOOKS = {
+    *("state_key", "state_dict", "load_state_dict", "save_if_due", "saves", "monitors", "tunes"),
+    *("times", "phase_begins", "phase_ends"),
+}
 
 
 def test_it_takes_every_hook_of_a_callback() -> None:

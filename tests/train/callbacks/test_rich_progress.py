@@ -142,6 +142,6 @@ def test_long_work_without_a_terminal_has_lines_in_between(
     showing(callbacks=RichProgressBar()).fit(Barred(), loader(batch_size=1), loader(batch_size=1))
     lines = capfd.readouterr().err.splitlines()
     assert 4 < len(lines) < 40  # of 22 training and 22 validation batches, and a sanity check
-    assert any(re.fullmatch(r"  epoch 1/1  .*at \d+\.0*  .*\d+/22", line) for line in lines)
-    assert any(re.fullmatch(r"  Validation  \d+/22", line) for line in lines)
-    assert "val_acc 0.9876" in lines[-1] and lines[-1].endswith("  22/22")
+    assert any(re.fullmatch(r"  epoch 1/1  .*at \d+\.0*  .*\d+/22.*", line) for line in lines)
+    assert any(re.fullmatch(r"  Validation  \d+/22.*", line) for line in lines)
+    assert "val_acc 0.9876" in lines[-1] and "  22/22" in lines[-1]

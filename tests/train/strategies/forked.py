@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -33,6 +35,41 @@ def run_ranks(work: Sequence[Work], folder: Path, *, count: int = 2) -> dict[str
         ]
         for each in work
     }
+
+
+def run_ranks_anew(work: Sequence[Work], folder: Path, *, count: int = 2) -> dict[str, list[Any]]:
+    """As `run_ranks`, of functions of modules, forked from a process that has run nothing before.
+
+    Torch's compiler does not survive a fork of one in which threads have worked.
+    """
+    names = [f"{each.__module__}:{each.__name__}" for each in work]
+    program = "import sys; from tests.train.strategies.forked import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder), str(count), *names],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    return {
+        each.__name__: [
+            json.loads((folder / f"{each.__name__}-{count}-{rank}.json").read_text()) for rank in range(count)
+        ]
+        for each in work
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run functions that are named ``module:function`` in a folder, by so many processes."""
+    import torch
+    import torchmetrics
+
+    assert torchmetrics.Metric  # imported where no rank is set yet, so that each process hears its warnings
+    torch.compiler.list_backends()  # torch's compiler is loaded once, and not by each process
+    folder, count, *names = arguments
+    work = [getattr(importlib.import_module(module), name) for module, name in (n.split(":") for n in names)]
+    run_ranks(work, Path(folder), count=int(count))
 
 
 def free_port() -> int:

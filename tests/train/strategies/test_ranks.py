@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-import torchmetrics
 
 from tests.train.strategies import costs, ranks
-from tests.train.strategies.forked import run_ranks
+from tests.train.strategies.forked import run_ranks_anew
 from tests.train.strategies.ranks import Classifier, batches, trainer, weights
 
 # Sums over two halves round otherwise than one sum over the whole; weights here are between -1 and 1.
@@ -46,14 +45,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(folder: Path) -> Outcomes:
-    assert torchmetrics.Metric  # imported where no rank is set yet, so that each process hears its warnings
-    torch.compiler.list_backends()  # torch's compiler is loaded once, and not by each process
-    return run_ranks([*BOTH, *ALONE_NOT], folder / "two")
+    return run_ranks_anew([*BOTH, *ALONE_NOT], folder / "two")
 
 
 @pytest.fixture(scope="module")
 def one(folder: Path) -> Outcomes:
-    return run_ranks(BOTH, folder / "one", count=1)
+    return run_ranks_anew(BOTH, folder / "one", count=1)
 
 
 def close(found: list[float], wanted: list[float]) -> bool:
@@ -219,7 +216,7 @@ def test_a_step_exchanges_what_a_loop_written_by_hand_does(two: Outcomes) -> Non
 def test_a_step_costs_a_few_function_calls_more_than_one_written_by_hand(two: Outcomes) -> None:
     for found in two["costs"]:
         more = found["ours calls"]["calls"] - found["hand calls"]["calls"]
-        assert 0 < more <= 42, found  # ten of them log the loss, six seed the generators
+        assert 0 < more <= 48, found  # ten log the loss, six seed, four look whether somebody ends the job
 
 
 def test_a_slow_process_is_named(two: Outcomes) -> None:

@@ -36,7 +36,7 @@ class LowRank(Stage):
     def __post_init__(self) -> None:
         if not 0 < self.energy <= 1:
             raise UsageError(f"energy is {self.energy}; expected a share above 0 and at most 1")
-        check_fine_tuning(self.trainer, self.epochs, None)
+        check_fine_tuning(self.trainer, self.epochs)
 
     def counted(self) -> Mapping[str, JSON]:
         """All but how the trainer shows its work."""
@@ -59,7 +59,7 @@ class LowRank(Stage):
                 hint="Keep less energy, or leave the stage out.",
             )
         context.progress.note("  ranks: " + ", ".join(f"{name} {rank}" for name, rank in ranks.items()))
-        options = check_fine_tuning(self.trainer, self.epochs, None)
+        options = check_fine_tuning(self.trainer, self.epochs)
         fit(module, context, options, title="low_rank", folder=scratch(into), resume=True)
         metrics = measure(module, context) | asdict(count_cost(module, example_inputs(module)))
         require_budget(context, metrics, "low_rank")
