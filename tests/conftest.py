@@ -80,6 +80,11 @@ LONGEST = (
     "serve/following/test_following.py",
     "compress/test_networks.py",
     "train/strategies/test_launch.py",
+    "train/strategies/test_ranks.py",
+    "examples/test_two_processes.py",
+    "compress/test_families.py",
+    "cli/test_json_shapes.py",
+    "tracking/test_recorder.py",
 )
 
 
