@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torchmetrics
 
 from lifecycle.core.errors import ArtifactError, UsageError
 from lifecycle.strategies import FSDPStrategy
@@ -18,7 +17,7 @@ from lifecycle.train.consolidate import main
 from lifecycle.train.sharded.parts import mapped
 from lifecycle.utilities import consolidate_checkpoint
 from tests.train.strategies import parts
-from tests.train.strategies.forked import run_ranks
+from tests.train.strategies.forked import run_ranks_anew
 from tests.train.strategies.ranks import Classifier, batches, trainer, weights
 from tests.train.strategies.test_ranks import close
 
@@ -32,15 +31,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def one(folder: Path) -> Outcomes:
-    return run_ranks([parts.one_saves], folder, count=1)
+    return run_ranks_anew([parts.one_saves], folder, count=1)
 
 
 @pytest.fixture(scope="module")
 def two(folder: Path, one: Outcomes) -> Outcomes:
-    assert (
-        torchmetrics.__version__
-    )  # imported where no rank is set yet, so that each process hears its warnings
-    return run_ranks(
+    return run_ranks_anew(
         [parts.undisturbed, parts.saved, parts.resumed, parts.other_ways, parts.broken, parts.full_disk],
         folder,
     )

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torchmetrics
 
 from tests.train.strategies import script, signals
-from tests.train.strategies.forked import run_ranks
+from tests.train.strategies.forked import run_ranks, run_ranks_anew
 from tests.train.strategies.test_launch import ended, run
 
 Outcomes = dict[str, list[Any]]
@@ -17,10 +16,7 @@ Outcomes = dict[str, list[Any]]
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    assert (
-        torchmetrics.__version__
-    )  # imported where no rank is set yet, so that each process hears its warnings
-    return run_ranks([signals.signalled, signals.exchanges], tmp_path_factory.mktemp("signals"))
+    return run_ranks_anew([signals.signalled, signals.exchanges], tmp_path_factory.mktemp("signals"))
 
 
 @pytest.mark.parametrize(

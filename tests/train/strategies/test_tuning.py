@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torchmetrics
 
 from lifecycle.core.errors import UsageError
 from lifecycle.train.tuner import Tuner
 from tests.train.strategies import tuning
-from tests.train.strategies.forked import run_ranks
+from tests.train.strategies.forked import run_ranks_anew
 from tests.train.strategies.ranks import batches, trainer
 from tests.train.strategies.test_ranks import close
 
@@ -20,9 +19,9 @@ Outcomes = dict[str, list[Any]]
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    # Imported where no rank is set yet, so that each process hears its warnings.
-    assert torchmetrics.__version__
-    return run_ranks([tuning.rates, tuning.sizes, tuning.sizes_divided], tmp_path_factory.mktemp("tuning"))
+    return run_ranks_anew(
+        [tuning.rates, tuning.sizes, tuning.sizes_divided], tmp_path_factory.mktemp("tuning")
+    )
 
 
 def test_a_learning_rate_is_that_of_one_process_with_the_doubled_batch(two: Outcomes, tmp_path: Path) -> None:
