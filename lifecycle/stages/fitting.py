@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -60,13 +60,12 @@ CALLBACKS = list[str | dict[str, dict[str, Any] | None]]
 PRECISIONS = {"None": "32-true", "32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
-def trainer_options() -> dict[str, object]:
+@cache  # three stages ask
+def trainer_options() -> Mapping[str, object]:
     """Arguments of `Trainer` that a pipeline file may set, with their types; read from its source as text."""
     found = TRAINER.parameters(Path(lifecycle.__file__).parent.parent) or {}
     return {
-        name: list[str | dict[str, dict[str, Any] | None]]
-        if name == "callbacks"
-        else _type_of(name, each.annotation)
+        name: CALLBACKS if name == "callbacks" else _type_of(name, each.annotation)
         for name, each in found.items()
         if name not in OWNED
     }
@@ -101,6 +100,7 @@ def _literal(text: str) -> object:
     return Literal[ast.literal_eval(text.removeprefix("Literal").replace("[", "(").replace("]", ",)"))]
 
 
+@cache
 def _compiling() -> object:
     from lifecycle.pipeline.schema import options_schema
     from lifecycle.train.compile_options import CompileOptions
