@@ -47,15 +47,16 @@ class Train(Stage):
 
         project = context.project
         folder = scratch(into)
+        options = check_trainer(self.trainer)
         if not any(folder.iterdir()):  # else it goes on, and was rehearsed then
-            rehearse(context)
+            rehearse(context, options)
         seed_everything(context.seed)
         module = make_module(project.model, project.model_args, project.root)
         signature_of(module)  # a module that does not say what it takes is told so before it is trained
         fit(
             module,
             context,
-            check_trainer(self.trainer),
+            options,
             title="train",
             folder=folder,
             resume=True,

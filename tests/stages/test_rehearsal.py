@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_logged_is_accepted_and_leaves_no_trace(root: Path) -> None:
     before = torch.get_rng_state()
-    rehearse(context(root, VAL, TEST))
+    rehearse(context(root, VAL, TEST), {})
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -51,7 +51,7 @@ def test_what_is_logged_is_accepted_and_leaves_no_trace(root: Path) -> None:
 )
 def test_what_nobody_logs_is_told(root: Path, asked: Asked, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        rehearse(context(root, asked))
+        rehearse(context(root, asked), {})
 
 
 def test_a_slip_in_a_step_is_told_by_the_step(root: Path, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_slip_in_a_step_is_told_by_the_step(root: Path, tmp_path: Path) -> Non
     model = slipped / "model.py"
     model.write_text(model.read_text().replace('"test_acc", (self(', '"test_acc", (slef('))
     with pytest.raises(NameError, match="slef"):
-        rehearse(context(slipped, VAL, TEST))
+        rehearse(context(slipped, VAL, TEST), {})
 
 
 def test_gates_on_what_we_measure_ask_nothing_of_the_steps() -> None:

@@ -20,7 +20,7 @@ from lifecycle.train.strategies.single import SingleDeviceStrategy
 from lifecycle.train.strategies.world import World, world_of
 
 log = logging.getLogger(__name__)
-# Lightning's further names, and one of ours: of a strategy, with options that are in the name.
+# Lightning's further names: of a strategy, with options that are in the name.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddp_find_unused_parameters_false": ("ddp", {"find_unused_parameters": False}),
     "ddp_find_unused_parameters_true": ("ddp", {"find_unused_parameters": True}),

@@ -106,7 +106,10 @@ def _rank(trainer: Trainer, verb: str, arguments: dict[str, Any], answer: str) -
         world = world_of()
         strategy = trainer.strategy
         assert world is not None and isinstance(strategy, ParallelStrategy)
-        if torch.get_num_threads() > 1:
+        if strategy.start_method == "fork":
+            # What has computed on several threads is forked without them, and would wait for them for ever.
+            torch.set_num_threads(1)
+        elif torch.get_num_threads() > 1:
             torch.set_num_threads(max((os.cpu_count() or 1) // world.local_size, 1))
         strategy.joins(world)
         trainer.device = strategy.root_device

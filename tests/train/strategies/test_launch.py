@@ -73,3 +73,33 @@ def test_a_process_that_fails_ends_the_job_with_its_own_traceback_first(tmp_path
     assert "process 1 of 2 ended with status 1; the others were ended" in done.stderr
     assert "fit failed in one of 2 processes; it says above why" in done.stderr
     assert not (tmp_path / "ended.json").exists()
+
+
+def test_processes_are_forked_from_one_that_has_computed_on_several_threads(tmp_path: Path) -> None:
+    """They would wait for its threads, which are not forked with it: on machines with cores enough for that."""
+    program = """
+import os, sys
+os.cpu_count = lambda: 8
+import torch
+from tests.train.small import Plain, loader, quiet
+torch.set_num_threads(2)
+(torch.randn(500, 500) @ torch.randn(500, 500)).exp().sum()
+module = Plain()
+module.wide = torch.nn.Linear(500, 500)
+module.on_train_start = lambda: module.wide(torch.randn(500, 500)).exp().sum()
+trainer = quiet(max_epochs=1, devices=2, strategy="ddp_find_unused_parameters_true", accelerator="cpu")
+trainer.strategy.start_here()
+trainer.fit(module, loader())
+print("steps", trainer.global_step)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**CLEAN, "PYTHONPATH": ROOT, "OMP_NUM_THREADS": "2"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("steps ")
