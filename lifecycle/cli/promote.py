@@ -16,8 +16,6 @@ from lifecycle.core.progress import working
 from lifecycle.verbs.places import uri_of
 
 if TYPE_CHECKING:
-    from lifecycle.core.canonical import JSON
-    from lifecycle.history import Entry
     from lifecycle.promotion import Promotion
 
 
@@ -64,7 +62,7 @@ def promote(
     from lifecycle.promotion import check_reason, propose
     from lifecycle.promotion import promote as move
     from lifecycle.tracking import find_registry
-    from lifecycle.verbs.registered import copied
+    from lifecycle.verbs.registered import Moved, copied
 
     check_reason(reason, force=force)  # before anything is copied
     client, served = find_registry(workspace)
@@ -85,9 +83,14 @@ def promote(
             entry = move(client, promotion, reason=reason, force=force)
     finally:
         if as_json:
-            print_json(report(promotion, entry))
-    if not as_json:
-        print_text(outcome(promotion, entry, dry_run=dry_run))
+            print_json(Moved(promotion=promotion, entry=entry).to_json())
+    if as_json:
+        return
+    if dry_run:
+        number = promotion.candidate.number
+        print_text(f"{name}@{alias} would be version {number}; nothing was moved.")
+    else:
+        print_text(str(Moved(promotion=promotion, entry=entry)))
 
 
 def show(promotion: Promotion) -> None:
@@ -96,20 +99,3 @@ def show(promotion: Promotion) -> None:
     title = f"{promotion.candidate.name} version {promotion.candidate.number}"
     columns = ("", "gate", "measured", "allowed")
     print_table(title, columns, rows, text=columns[1:], marks={"ok": "green", "REFUSED": "bold red"})
-
-
-def report(promotion: Promotion, entry: Entry | None) -> JSON:
-    """The same for programs, and what was moved."""
-    from lifecycle.verbs.registered import Moved
-
-    return Moved(promotion=promotion, entry=entry).to_json()
-
-
-def outcome(promotion: Promotion, entry: Entry | None, *, dry_run: bool = False) -> str:
-    """What became of the alias, in a sentence."""
-    from lifecycle.verbs.registered import Moved
-
-    if dry_run:
-        name, number = promotion.candidate.name, promotion.candidate.number
-        return f"{name}@{promotion.alias} would be version {number}; nothing was moved."
-    return str(Moved(promotion=promotion, entry=entry))

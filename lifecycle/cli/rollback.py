@@ -9,7 +9,7 @@ import click
 from lifecycle.cli.completed import complete_model
 from lifecycle.cli.options import json_option, workspace_option
 from lifecycle.cli.output import print_json, print_text
-from lifecycle.cli.promote import outcome, report, show
+from lifecycle.cli.promote import show
 from lifecycle.cli.verb import Verb
 from lifecycle.core.progress import working
 
@@ -36,6 +36,7 @@ def rollback(name: str, number: int | None, reason: str, workspace: Path | None,
     """
     from lifecycle.promotion import promote, propose, rollback_target
     from lifecycle.tracking import find_registry
+    from lifecycle.verbs.registered import Moved
 
     client, served = find_registry(workspace)
     target = rollback_target(client, name, number)
@@ -43,8 +44,8 @@ def rollback(name: str, number: int | None, reason: str, workspace: Path | None,
         promotion = propose(client, f"models:/{name}/{target.number}", served, kind="rollback")
     if not as_json:
         show(promotion)
-    entry = promote(client, promotion, reason=reason)
+    moved = Moved(promotion=promotion, entry=promote(client, promotion, reason=reason))
     if as_json:
-        print_json(report(promotion, entry))
+        print_json(moved.to_json())
     else:
-        print_text(outcome(promotion, entry))
+        print_text(str(moved))

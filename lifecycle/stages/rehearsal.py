@@ -28,7 +28,7 @@ def rehearse(context: Context, options: Mapping[str, Any]) -> None:
         Exception: what a step of the user's raises.
     """
     splits = dict.fromkeys(each.split for each in context.asked)
-    kind = _kind(options) if splits else "auto"
+    kind = kind_of(options) if splits else "auto"
     project = context.project
     with isolate_rng():
         for split in splits:
@@ -49,7 +49,7 @@ def rehearse(context: Context, options: Mapping[str, Any]) -> None:
             check_asked(context.asked, split, trainer.callback_metrics)
 
 
-def _kind(options: Mapping[str, Any]) -> str:
+def kind_of(options: Mapping[str, Any]) -> str:
     """The accelerator to rehearse on."""
     placed = {name: options[name] for name in ("accelerator", "devices", "num_nodes") if name in options}
     several = Trainer(**placed, logger=False, enable_checkpointing=False).world_size > 1

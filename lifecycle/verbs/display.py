@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,9 @@ from lifecycle.report.page.known import RunFacts
 from lifecycle.report.page.models import before_after, tiles
 from lifecycle.report.page.sections import stages
 from lifecycle.report.page.table import texts
+from lifecycle.report.page.template import template_at
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from lifecycle.verbs.plans import PlanResult
     from lifecycle.verbs.results import RunResult
 
@@ -46,18 +44,6 @@ def plan_html(plan: PlanResult) -> str:
 
 
 def _render(**given: object) -> str:
-    return mask(_template().render(style=(HERE / "display.css").read_text(), **given))
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return mask(
+        template_at(HERE / "display.html.jinja").render(style=(HERE / "display.css").read_text(), **given)
     )
-    return environment.get_template("display.html.jinja")

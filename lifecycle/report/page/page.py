@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lifecycle.core.canonical import write_whole
 from lifecycle.core.secrets import mask
@@ -13,9 +11,7 @@ from lifecycle.core.verdict import Row
 from lifecycle.report.page.known import RunFacts
 from lifecycle.report.page.models import tiles
 from lifecycle.report.page.sections import asked, judged, sections
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from lifecycle.report.page.template import template_at
 
 HERE = Path(__file__).parent
 
@@ -24,7 +20,7 @@ def render(facts: RunFacts) -> str:
     """The page as text."""
     parts = sections(facts)
     main = [part for part in parts if not part.name.startswith("card")]
-    return _template().render(
+    return template_at(HERE / "page.html.jinja").render(
         name=facts.pipeline.project.name,
         ended=facts.ended.astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         iso=facts.ended.isoformat(timespec="seconds"),
@@ -69,17 +65,3 @@ def _hold(rows: list[Row]) -> bool:
 
 def _stamp(when: datetime) -> str:
     return when.strftime("%Y%m%d-%H%M%S")
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja")

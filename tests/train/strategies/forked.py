@@ -29,12 +29,7 @@ def run_ranks(work: Sequence[Work], folder: Path, *, count: int = 2) -> dict[str
     pids = [_fork(work, folder, rank, count, port) for rank in range(count)]
     statuses = [os.waitpid(pid, 0)[1] for pid in pids]
     assert statuses == [0] * count, statuses
-    return {
-        each.__name__: [
-            json.loads((folder / f"{each.__name__}-{count}-{rank}.json").read_text()) for rank in range(count)
-        ]
-        for each in work
-    }
+    return _outcomes(work, folder, count)
 
 
 def run_ranks_anew(work: Sequence[Work], folder: Path, *, count: int = 2) -> dict[str, list[Any]]:
@@ -52,6 +47,10 @@ def run_ranks_anew(work: Sequence[Work], folder: Path, *, count: int = 2) -> dic
         check=False,
     )
     assert done.returncode == 0, done.stderr[-6000:]
+    return _outcomes(work, folder, count)
+
+
+def _outcomes(work: Sequence[Work], folder: Path, count: int) -> dict[str, list[Any]]:
     return {
         each.__name__: [
             json.loads((folder / f"{each.__name__}-{count}-{rank}.json").read_text()) for rank in range(count)
