@@ -8,7 +8,7 @@ from typing import Any
 from docs.generate.markdown import inline, table
 from lifecycle.core.plugins import TABLES
 from lifecycle.pipeline.schema import file_schema
-from lifecycle.stages.fitting import trainer_options
+from lifecycle.stages.trainer_options import trainer_options
 
 TITLE = "Pipeline file"
 HEAD = """What may stand in a pipeline file; [the guide](../pipeline-file.md) says how values are layered, and how secrets

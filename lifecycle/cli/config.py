@@ -64,6 +64,6 @@ def schema() -> None:
     Written to a file, an editor completes and checks with it: see docs/pipeline-file.md.
     """
     from lifecycle.pipeline.schema import file_schema
-    from lifecycle.stages.fitting import trainer_options
+    from lifecycle.stages.trainer_options import trainer_options
 
     print_json(file_schema({"trainer": trainer_options()}))

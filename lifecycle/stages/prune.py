@@ -17,8 +17,9 @@ from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.core.within import Count, Part, Positive, WholeFromZero, check_limits
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_fine_tuning, counted_trainer, set_learning_rate
+from lifecycle.stages.fitting import set_learning_rate
 from lifecycle.stages.held_out import check_held_out
+from lifecycle.stages.trainer_options import check_fine_tuning, counted_trainer
 
 
 @dataclass(frozen=True, kw_only=True)

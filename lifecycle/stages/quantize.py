@@ -13,13 +13,8 @@ from lifecycle.core.errors import UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.core.within import Count, Positive, Share, WholeFromZero, Within, check_limits
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import (
-    check_fine_tuning,
-    counted_trainer,
-    fit,
-    require_budget,
-    set_learning_rate,
-)
+from lifecycle.stages.fitting import fit, require_budget, set_learning_rate
+from lifecycle.stages.trainer_options import check_fine_tuning, counted_trainer
 
 if TYPE_CHECKING:
     from lifecycle.train.module import Module

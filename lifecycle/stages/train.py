@@ -11,8 +11,9 @@ from lifecycle.core.artifact import Artifact
 from lifecycle.core.canonical import JSON
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_trainer, counted_trainer, fit, measure
+from lifecycle.stages.fitting import fit, measure
 from lifecycle.stages.held_out import check_held_out
+from lifecycle.stages.trainer_options import check_trainer, counted_trainer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from lifecycle.pipeline.schema import file_schema
-from lifecycle.stages.fitting import trainer_options
+from lifecycle.stages.trainer_options import trainer_options
 from tests.docs.pages import blocks, pages
 
 STAGES = re.compile(r'^\[project\.entry-points\."lifecycle\.stages"\]\n((?:\w+ = .*\n)+)', re.MULTILINE)

@@ -16,7 +16,7 @@ from lifecycle.core import plugins
 from lifecycle.core.errors import UsageError
 from lifecycle.pipeline.schema import file_schema
 from lifecycle.pipeline.spec import read_pipeline
-from lifecycle.stages.fitting import trainer_options
+from lifecycle.stages.trainer_options import trainer_options
 
 ROOT = Path(__file__).parents[2]
 # What an example's own plug-in adds, the schema knows where that is installed.

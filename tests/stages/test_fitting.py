@@ -15,17 +15,11 @@ from lifecycle.core.budget import Budget
 from lifecycle.core.errors import UsageError
 from lifecycle.core.reference import Reference
 from lifecycle.core.stage import Context, Project
-from lifecycle.stages.fitting import (
-    check_trainer,
-    counted_trainer,
-    fit,
-    measure,
-    set_learning_rate,
-    trainer_options,
-)
+from lifecycle.stages.fitting import fit, measure, set_learning_rate
 from lifecycle.stages.inputs import record_inputs
 from lifecycle.stages.prune import Prune
 from lifecycle.stages.train import Train
+from lifecycle.stages.trainer_options import check_trainer, counted_trainer, trainer_options
 from lifecycle.train.trainer import Trainer
 
 

@@ -12,7 +12,7 @@ from lifecycle.core.canonical import JSON
 from lifecycle.core.errors import RefusedError, UsageError
 from lifecycle.core.stage import Context, Stage, scratch
 from lifecycle.stages.facts import facts_of
-from lifecycle.stages.fitting import check_fine_tuning, counted_trainer
+from lifecycle.stages.trainer_options import check_fine_tuning, counted_trainer
 
 
 @dataclass(frozen=True, kw_only=True)
