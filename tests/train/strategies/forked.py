@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 Work = Callable[[Path], Any]
+ROOT = str(Path(__file__).parents[3])
 
 
 def run_ranks(work: Sequence[Work], folder: Path, *, count: int = 2) -> dict[str, list[Any]]:
@@ -35,12 +36,13 @@ def run_ranks(work: Sequence[Work], folder: Path, *, count: int = 2) -> dict[str
 def run_ranks_anew(work: Sequence[Work], folder: Path, *, count: int = 2) -> dict[str, list[Any]]:
     """As `run_ranks`, of functions of modules, forked from a process that has run nothing before.
 
-    Torch's compiler does not survive a fork of one in which threads have worked.
+    Neither torch's compiler nor its computing threads survive a fork of one in which threads have worked.
     """
     names = [f"{each.__module__}:{each.__name__}" for each in work]
     program = "import sys; from tests.train.strategies.forked import main; main(sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder), str(count), *names],
+        env=os.environ | {"PYTHONPATH": ROOT},
         capture_output=True,
         text=True,
         timeout=200,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.train.strategies import script, signals
-from tests.train.strategies.forked import run_ranks, run_ranks_anew
+from tests.train.strategies.forked import run_ranks_anew
 from tests.train.strategies.test_launch import ended, run
 
 Outcomes = dict[str, list[Any]]
@@ -51,7 +51,7 @@ def test_the_agent_is_told_to_end_and_the_fit_goes_on_later(tmp_path: Path) -> N
     assert not (tmp_path / "ended.json").exists()
     assert (tmp_path / "kept" / "interrupted.ckpt").is_file()
     whole = tmp_path / "whole"
-    assert run_ranks([again, undisturbed], tmp_path)
+    assert run_ranks_anew([again, undisturbed], tmp_path)
     found = ended(tmp_path), ended(whole)
     for each in found:
         del each["pid"]
