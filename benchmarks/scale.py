@@ -28,6 +28,7 @@ import torch.distributed as dist
 from figures.figure import Bar, Figure
 from figures.handover import hand_over
 from figures.spread import ends
+from scale_gpu import on_gpu
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
@@ -181,67 +182,6 @@ def forked(count: int, work: Callable[[], None]) -> None:
             os._exit(status)
     if any(os.waitpid(pid, 0)[1] for pid in children):
         raise SystemExit("a process failed")
-
-
-def on_gpu(root: Path, repeats: int) -> dict[str, Any]:
-    """Time, memory and host synchronisations of ResNet-50, alone and in a process group of one."""
-    import gpu
-
-    task, short = gpu.large(steps=60), gpu.large(steps=10)
-    bare = {"logger": False, "enable_checkpointing": False}
-    found: dict[str, Any] = {"times": {}, "once_ms": {}, "memory": {}}
-
-    def raw_ddp(task: Any) -> Callable[[], None]:
-        def run() -> None:
-            model = DistributedDataParallel(task.model().to(gpu.DEVICE), device_ids=[0])
-            optimizer = gpu.optimizer_of(model)
-            for x, y in task.batches:
-                with torch.autocast("cuda", torch.bfloat16):
-                    loss = cross_entropy(model(x), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            torch.cuda.synchronize()
-
-        return run
-
-    for name, hand in (("single_device", gpu.raw), ("ddp", raw_ddp)):
-        gpu.trained_by(pl, short, root, strategy=name, **bare)()  # makes the process group
-        ours = [gpu.trained_by(pl, each, root, strategy=name, **bare) for each in (short, task)]
-        raw = [hand(short), hand(task)]
-        found["times"][name], found["once_ms"][name] = slopes(raw, ours, 50, repeats)
-        found["memory"][name] = gpu.peak_bytes(ours[0]) / gpu.peak_bytes(raw[0])
-    found["syncs"] = {"single_device": gpu.syncs_per_step(pl, root)[0]}
-    start = time.perf_counter()
-    gpu.raw(task)()
-    found["step_ms"] = (time.perf_counter() - start) / len(task.batches) * 1e3
-    return found
-
-
-def slopes(
-    raw: list[Callable[[], None]], ours: list[Callable[[], None]], steps: int, repeats: int
-) -> tuple[tuple[float, float, float], float]:
-    """Time of a step over the raw loop's, and what a fit costs once beside it, in milliseconds.
-
-    Args:
-        raw: A short run and a longer one.
-        ours: Likewise.
-        steps: By how many the longer ones are longer.
-        repeats: How often all four are timed, in turn.
-    """
-    values, once = [], []
-    for turn in range(repeats + 1):
-        times = []
-        for run in (*raw, *ours):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-        if turn:  # the first makes kernels and memory ready
-            values.append((times[3] - times[2]) / (times[1] - times[0]))
-            once.append(
-                1e3 * ((times[2] - times[0]) - 10 * (times[3] - times[2] - times[1] + times[0]) / steps)
-            )
-    return interval(values), sorted(once)[len(once) // 2]
 
 
 def figures_of(found: dict[str, Any]) -> list[Figure]:

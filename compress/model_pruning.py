@@ -118,6 +118,11 @@ class ModelPruning(Callback):
         self.masks = dict(cast("Masks", state_dict["masks"]))
         self._first = dict(cast("dict[str, Tensor]", state_dict["first"]))
 
+    def take_over(self, pl_module: Module, state_dict: Mapping[str, object]) -> None:
+        """Know the parameters that were pruned in other processes."""
+        self._names = self._choose(pl_module)
+        super().take_over(pl_module, state_dict)
+
     def report(self, module: nn.Module) -> list[Sparsity]:
         """Zeros of every parameter that is pruned, counted in the module itself."""
         return count_zeros(module, self._names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -65,18 +65,32 @@ class QuantizationAwareTraining(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Module, stage: str) -> None:
         """Prepare and calibrate, before the first fit only."""
-        if stage != "fit" or is_quantized(pl_module):
-            return
+        if stage == "fit" and self._prepare(pl_module):
+            calibrate_(
+                pl_module, self.calibration_batches, calibration=self.calibration, percentile=self.percentile
+            )
+
+    def take_over(self, pl_module: Module, state_dict: Mapping[str, object]) -> None:
+        """Prepare here what was trained in other processes; its ranges come with the weights."""
+        if state_dict:
+            self._prepare(pl_module)
+
+    def state_dict(self) -> dict[str, object]:
+        """Whether the module was prepared here."""
+        return {} if self.edit is None else {"prepared": True}
+
+    def _prepare(self, module: Module) -> bool:
+        """Let a module round, unless it does; whether it did not."""
+        if is_quantized(module):
+            return False
         self.edit = prepare_quantization_(
-            pl_module,
-            example_inputs(pl_module),
+            module,
+            example_inputs(module),
             method=self.method,
             integers=self.integers,
             keep_float=self.keep_float,
         )
-        calibrate_(
-            pl_module, self.calibration_batches, calibration=self.calibration, percentile=self.percentile
-        )
+        return True
 
     def on_train_start(self, trainer: Trainer, pl_module: Module) -> None:
         """A fit that is resumed within an epoch does not start that epoch again."""

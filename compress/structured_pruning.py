@@ -118,11 +118,30 @@ class StructuredPruning(Callback):
         self._achieved = float(cast("float", state_dict["achieved"]))
         self._start = float(cast("float", state_dict["start"]))
 
+    def take_over(self, pl_module: Module, state_dict: Mapping[str, object]) -> None:
+        """Remove here what was removed in the processes that fitted."""
+        self._belong_to(pl_module)
+        edits = cast("list[dict[str, JSON]]", state_dict.get("edits", []))
+        for edit in edits[len(self.edits) :]:
+            replay_channels(pl_module, example_inputs(pl_module), edit)
+        super().take_over(pl_module, state_dict)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Processes that are spawned are given the module too, and know it again."""
+        return {**vars(self), "_module": None if self._module is None else self._module()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._module = None if state["_module"] is None else weakref.ref(state["_module"])
+
+    def _belong_to(self, module: Module) -> None:
+        if self._module is None or self._module() is not module:
+            self.edit, self.edits, self._rounds, self._achieved = None, [], 0, 1.0
+            self._module = weakref.ref(module)
+
     def setup(self, trainer: Trainer, pl_module: Module, stage: str) -> None:
         """Replay what a checkpoint tells of, or begin to prune."""
-        if self._module is None or self._module() is not pl_module:
-            self.edit, self.edits, self._rounds, self._achieved = None, [], 0, 1.0
-            self._module = weakref.ref(pl_module)
+        self._belong_to(pl_module)
         if trainer.ckpt_path:
             self._replay(trainer, pl_module, Path(trainer.ckpt_path), stage)
         if stage != "fit" or self.edits:

@@ -20,6 +20,7 @@ from lifecycle.pipeline.journal import Journal
 from lifecycle.pipeline.runner import Failure, Outcome, check_order, failure_of, run_stages
 from lifecycle.pipeline.spec import Pipeline
 from lifecycle.report.plots import log_plots
+from lifecycle.stages.apart import fits_in_several
 from lifecycle.stages.facts import git_state
 from lifecycle.tracking import PipelineRun, RecordedRun, recording
 from lifecycle.tracking.machine import environment
@@ -103,6 +104,7 @@ def _context(pipeline: Pipeline, make_data: Callable[[], DataModule], progress: 
         asked=tuple(asked_of(pipeline)),
         seed=pipeline.seed,
         progress=progress,
+        several=fits_in_several(pipeline.stages),
     )
 
 

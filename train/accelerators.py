@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,10 @@ from lifecycle.core import plugins
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.train.device_indices import Devices, indices_of, read_devices
 from lifecycle.train.load import Load
+
+# What asks torch for a GPU, as modules do where they are imported, would load the driver, and no process that
+# is forked from here could use one then: torch asks the management library instead.
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
 
 class Accelerator:

@@ -132,11 +132,13 @@ class TrainerCheckpoints(TrainerServices):
         }
 
     def take_over(self, module: Module, left: Mapping[str, Any]) -> None:
-        """Be as the trainer whose `hand_over` gave this."""
+        """Be as the trainer whose `hand_over` gave this, with a module that is as it was there."""
         self._module = module
         self._progress.state.load_state_dict(dict(left["state"]))
         self._progress.results.load_state_dict(left["results"])
-        restore_callbacks(left, self.callbacks)
+        for callback in self.callbacks:
+            callback.take_over(module, left["callbacks"].get(callback.state_key, {}))
+        module.load_state_dict(left["weights"])
 
     # Which module
 

@@ -94,6 +94,7 @@ class Context:
         seed: For every random choice.
         progress: Where to say how far the work is.
         tracker: Where to record parameters, metrics and files of this stage.
+        several: Whether stages train in several processes, forked from this one, which so must use no GPU.
     """
 
     project: Project
@@ -105,6 +106,7 @@ class Context:
     seed: int = 0
     progress: Progress = field(default_factory=NullProgress)
     tracker: Tracker = field(default_factory=NullTracker)
+    several: bool = False
 
 
 class Stage(Protocol):

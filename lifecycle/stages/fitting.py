@@ -12,6 +12,7 @@ from lifecycle.core.budget import check_budget
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.core.stage import Context
 from lifecycle.core.verdict import require
+from lifecycle.stages.apart import placed
 from lifecycle.stages.callbacks import make_callbacks
 
 if TYPE_CHECKING:
@@ -114,13 +115,7 @@ def measure(module: Module, context: Context) -> dict[str, float]:
     Raises:
         LifecycleError: a metric is not finite: training has diverged.
     """
-    from lifecycle.train.trainer import Trainer
-
-    trainer = Trainer(
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
-    )
-    trainer.validate(module, datamodule=data_of(context), verbose=False)
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics = placed(lambda: _validated(module, context), context)
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise LifecycleError(
@@ -128,6 +123,16 @@ def measure(module: Module, context: Context) -> dict[str, float]:
                 hint="Try a lower learning rate, or train.trainer.gradient_clip_val=1.0.",
             )
     return metrics
+
+
+def _validated(module: Module, context: Context) -> dict[str, float]:
+    from lifecycle.train.trainer import Trainer
+
+    trainer = Trainer(
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.validate(module, datamodule=data_of(context), verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
 def data_of(context: Context) -> DataModule:

@@ -47,6 +47,7 @@ def pass_inputs(
     data.setup("fit")
     loader = getattr(data, f"{split}_dataloader")()
     trainer = Trainer(
+        accelerator="cpu" if context.several else "auto",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

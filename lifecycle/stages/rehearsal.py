@@ -7,6 +7,7 @@ from typing import Any
 
 from lifecycle.core.asked import check_asked
 from lifecycle.core.stage import Context
+from lifecycle.stages.apart import placed
 from lifecycle.stages.fitting import data_of
 from lifecycle.train.artifact import make_module
 from lifecycle.train.isolation import isolate_rng
@@ -20,18 +21,21 @@ def rehearse(context: Context, options: Mapping[str, Any]) -> None:
 
     Args:
         context: Project, data, seed, and what is asked for; nothing is done where that is nothing.
-        options: Of the trainer that is to train; this one takes a device of the same kind. Where it takes
-            several, that is the processor: processes cannot be forked from one that has used a GPU.
+        options: Of the trainer that is to train; this one takes one device of the same kind.
 
     Raises:
         UsageError: a metric is asked for that nobody logs.
         Exception: what a step of the user's raises.
     """
-    splits = dict.fromkeys(each.split for each in context.asked)
-    kind = kind_of(options) if splits else "auto"
+    kind = str(options.get("accelerator", "auto"))
+    if context.asked:
+        placed(lambda: _rehearse(context, kind), context)
+
+
+def _rehearse(context: Context, kind: str) -> None:
     project = context.project
     with isolate_rng():
-        for split in splits:
+        for split in dict.fromkeys(each.split for each in context.asked):
             trainer = Trainer(
                 accelerator=kind,
                 devices=1,
@@ -47,10 +51,3 @@ def rehearse(context: Context, options: Mapping[str, Any]) -> None:
             pass_over = trainer.validate if split == "val" else trainer.test
             pass_over(module, datamodule=data, verbose=False)
             check_asked(context.asked, split, trainer.callback_metrics)
-
-
-def kind_of(options: Mapping[str, Any]) -> str:
-    """The accelerator to rehearse on."""
-    placed = {name: options[name] for name in ("accelerator", "devices", "num_nodes") if name in options}
-    several = Trainer(**placed, logger=False, enable_checkpointing=False).world_size > 1
-    return "cpu" if several else str(options.get("accelerator", "auto"))

@@ -191,6 +191,7 @@ def score_file(
         own = data.test_dataloader
         data.test_dataloader = lambda: loaders(own())  # type: ignore[method-assign]
     trainer = Trainer(
+        accelerator="cpu" if context.several else "auto",
         callbacks=[_Watch(forward), *callbacks],
         logger=False,
         enable_checkpointing=False,

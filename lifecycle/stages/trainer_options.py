@@ -33,6 +33,7 @@ OWNED = (
 )
 # The least value of what counts something, where it is not 1.
 LEAST = {
+    "devices": -1,
     "log_every_n_steps": 0,
     "max_steps": -1,
     "min_epochs": 0,

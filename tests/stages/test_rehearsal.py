@@ -12,7 +12,7 @@ from lifecycle.core.stage import Context, Project
 from lifecycle.gates.costs import MEASURED
 from lifecycle.gates.thresholds import RECORDED
 from lifecycle.session import data_maker
-from lifecycle.stages.rehearsal import kind_of, rehearse
+from lifecycle.stages.rehearsal import rehearse
 from tests.pipeline.tiny import tiny_project
 
 VAL = Asked(name="val_acc", split="val", option="budget.metric", place="pipeline.yaml:11:18")
@@ -64,10 +64,3 @@ def test_a_slip_in_a_step_is_told_by_the_step(root: Path, tmp_path: Path) -> Non
 
 def test_gates_on_what_we_measure_ask_nothing_of_the_steps() -> None:
     assert {*MEASURED, *RECORDED} == {*COSTS}
-
-
-def test_several_devices_are_rehearsed_on_the_processor() -> None:
-    """Processes cannot be forked from one that has used a GPU."""
-    assert kind_of({"devices": 2}) == "cpu"
-    assert kind_of({"devices": 1}) == "auto"
-    assert kind_of({"accelerator": "cpu"}) == "cpu"

@@ -46,6 +46,18 @@ class Callback:
     def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
         """Take back what `state_dict` gave."""
 
+    def take_over(self, pl_module: Module, state_dict: Mapping[str, object]) -> None:
+        """A verb has run in processes that were started from this one, where this callback ended so.
+
+        One that changes a module's structure changes that of this process too: its weights come next.
+
+        Args:
+            pl_module: As it was given to the verb.
+            state_dict: What `state_dict` gave there; empty where that was nothing.
+        """
+        if state_dict:
+            self.load_state_dict(state_dict)
+
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Module, checkpoint: dict[str, object]) -> None:
         """A checkpoint is about to be written; it may be added to."""
 

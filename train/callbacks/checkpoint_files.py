@@ -1,10 +1,9 @@
-"""Which checkpoints are kept, and what they are called; `ModelCheckpoint` says when they are saved."""
+"""What checkpoints are called, and how they are written; `ModelCheckpoint` says when they are saved."""
 
 from __future__ import annotations
 
-import copy
+import logging
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,31 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from lifecycle.core.canonical import write_whole
-from lifecycle.train.callbacks.checkpoint import Checkpoint
-from lifecycle.train.callbacks.checkpoint_folder import moved
+from lifecycle.train.callbacks.checkpoint_metrics import named_values
 from lifecycle.train.callbacks.checkpoint_name import checkpoint_name
+from lifecycle.train.callbacks.checkpoint_ranks import CheckpointRanks
 
 if TYPE_CHECKING:
-    from lifecycle.train.module import Module
     from lifecycle.train.trainer import Trainer
 
-
-_UNDONE = (  # when a file could not be written
-    "best_k_models",
-    "best_model_path",
-    "best_model_score",
-    "current_score",
-    "kth_best_model_path",
-    "kth_value",
-    "last_model_path",
-    "_newest",
-    "_saved_at",
-)
+_log = logging.getLogger("lifecycle.train.callbacks.model_checkpoint")
 
 
-class CheckpointFiles(Checkpoint):
-    """The best files of a fit by a metric, or the newest.
+class CheckpointFiles(CheckpointRanks):
+    """Names files, writes them, and removes those that give way.
 
     The arguments are those of `ModelCheckpoint`, which says when there is something to keep.
     """
@@ -59,25 +45,16 @@ class CheckpointFiles(Checkpoint):
         save_weights_only: bool,
         auto_insert_metric_name: bool,
         enable_version_counter: bool,
+        verbose: bool,
     ) -> None:
+        super().__init__(monitor=monitor, mode=mode, save_top_k=save_top_k)
         self.filename = filename
-        self.monitor = monitor
-        self.mode = mode
-        self.save_top_k = save_top_k
         self.save_last = save_last
         self.save_weights_only = save_weights_only
         self.auto_insert_metric_name = auto_insert_metric_name
         self._enable_version_counter = enable_version_counter
-        self.best_k_models: dict[str, Tensor] = {}
-        self.best_model_score: Tensor | None = None
-        self.kth_best_model_path = ""
-        self.kth_value = torch.tensor(torch.inf if mode == "min" else -torch.inf)
-        self.current_score: Tensor | None = None
-        self.last_model_path = ""
-        self._newest = ""  # the file that was saved last in this fit
-        self._saved_at = 0  # optimizer step of that; without any there is nothing to save
+        self.verbose = verbose
         self._in_flight: tuple[Path, dict[str, Any]] | None = None  # and what holds again if it fails
-        self._resumed_from: Path | None = None
         self._told = False  # the other processes, in this decision
 
     # Names
@@ -128,18 +105,25 @@ class CheckpointFiles(Checkpoint):
             path, version = self.format_checkpoint_name(metrics, filename, version), version + 1
         return path
 
-    # Ranks
+    # Choosing
 
-    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
-        """Whether a score is among the best."""
-        if current is None:
-            return False
-        if self.save_top_k == -1 or len(self.best_k_models) < self.save_top_k:
-            return True
-        return self._better(current, self.best_k_models[self.kth_best_model_path])
-
-    def _better(self, score: Tensor, than: Tensor) -> bool:
-        return bool(score < than if self.mode == "min" else score > than)
+    def _chosen(self, trainer: Trainer, value: Tensor | None) -> tuple[str, list[Path]]:
+        """The file to save, ``""`` for none, and those that give way to it."""
+        metrics = named_values(trainer)
+        if value is None:
+            old = self.best_model_path if self.save_top_k == 1 else ""
+            self.best_model_path = self._new_path(trainer, metrics, free=old)
+            return self.best_model_path, self._removable(trainer, old, self.best_model_path)
+        score = value.detach().cpu()
+        at = f"epoch {metrics['epoch']}, step {metrics['step']}: {self.monitor} = {score.item():.5g}"
+        if not self.check_monitor_top_k(trainer, score):
+            if self.verbose:
+                _log.info("%s is not among the best %d", at, self.save_top_k)
+            return "", []
+        path, worst = self._rank(trainer, metrics, score)
+        if self.verbose:
+            _log.info("%s, saving %s; the best is %s", at, path, self.best_model_path)
+        return path, self._removable(trainer, worst, path)
 
     def _rank(self, trainer: Trainer, metrics: Mapping[str, Any], score: Tensor) -> tuple[str, str]:
         """Take a file among the best: its path, and that of the file which gives way (or ``""``)."""
@@ -167,14 +151,6 @@ class CheckpointFiles(Checkpoint):
         resumed_from = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).resolve()
         ours = Path(self.dirpath or "") in Path(old).parents
         return [Path(old)] if ours and Path(old).resolve() != resumed_from else []
-
-    def to_yaml(self, filepath: str | Path | None = None) -> None:
-        """Write the paths of the best files with their scores, to ``best_k_models.yaml`` beside them."""
-        import yaml
-
-        path = Path(self.dirpath or "", "best_k_models.yaml") if filepath is None else Path(filepath)
-        scores = {name: score.item() for name, score in self.best_k_models.items()}
-        write_whole(path, yaml.safe_dump(scores).encode())
 
     # Writing
 
@@ -239,10 +215,6 @@ class CheckpointFiles(Checkpoint):
             self._told = True
             trainer.strategy.broadcast((saves, self._standing()))
 
-    def _standing(self) -> dict[str, Any]:
-        """What holds again if the next file cannot be written."""
-        return {name: copy.copy(getattr(self, name)) for name in _UNDONE}
-
     def _wait(self, trainer: Trainer) -> None:
         if self._in_flight is not None:
             trainer.writer.wait()
@@ -259,54 +231,3 @@ class CheckpointFiles(Checkpoint):
             vars(self).update(before)
             return
         trainer.after_save_checkpoint(self)
-
-    # State
-
-    def state_dict(self) -> dict[str, object]:
-        """Paths and scores."""
-        return {
-            "monitor": self.monitor,
-            "best_model_score": self.best_model_score,
-            "best_model_path": self.best_model_path,
-            "current_score": self.current_score,
-            "dirpath": self.dirpath,
-            "best_k_models": dict(self.best_k_models),
-            "kth_best_model_path": self.kth_best_model_path,
-            "kth_value": self.kth_value,
-            "last_model_path": self.last_model_path,
-        }
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: Module, checkpoint: dict[str, object]) -> None:
-        """Learn which file the fit is resumed from."""
-        self._resumed_from = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).resolve()
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on ranking with the files that there are.
-
-        They count if they are in the folder that is now saved to, also when that was moved meanwhile and the
-        fit is resumed from a file in it; otherwise only `best_model_path` is taken over, with a warning.
-        """
-        folder = self.dirpath or ""
-        before = state_dict.get("dirpath") or folder
-        here = self._resumed_from is not None and Path(folder).resolve() in self._resumed_from.parents
-        if before != folder and not here:
-            self.best_model_path = state_dict["best_model_path"]
-            warnings.warn(
-                f"the checkpoint's ModelCheckpoint saved to {before!r}, this one saves to {folder!r}: "
-                "it ranks anew, and leaves the files there alone",
-                stacklevel=2,
-            )
-            return
-
-        def now(path: str) -> str:
-            return moved(path, before, folder)
-
-        self.best_model_path = now(state_dict["best_model_path"])
-        self.best_model_score = state_dict["best_model_score"]
-        self.best_k_models = {
-            now(path): score for path, score in state_dict.get("best_k_models", self.best_k_models).items()
-        }
-        self.kth_best_model_path = now(state_dict.get("kth_best_model_path", self.kth_best_model_path))
-        self.kth_value = state_dict.get("kth_value", self.kth_value)
-        self.current_score = state_dict.get("current_score", self.current_score)
-        self.last_model_path = now(state_dict.get("last_model_path", self.last_model_path))

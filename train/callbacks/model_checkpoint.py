@@ -98,9 +98,9 @@ class ModelCheckpoint(CheckpointFiles):
             save_weights_only=save_weights_only,
             auto_insert_metric_name=auto_insert_metric_name,
             enable_version_counter=enable_version_counter,
+            verbose=verbose,
         )
         self.dirpath = None if dirpath is None else os.path.realpath(os.path.expanduser(dirpath))
-        self.verbose = verbose
         self.save_on_exception = save_on_exception
         epochs_alone = every_n_train_steps is None and train_time_interval is None
         self._every_n_train_steps = every_n_train_steps or 0
@@ -290,21 +290,3 @@ class ModelCheckpoint(CheckpointFiles):
         fresh = self._measured[1] == trainer.global_step
         self._waits = value is None or not (fresh or only or self.save_top_k == -1)
         return not self._waits
-
-    def _chosen(self, trainer: Trainer, value: Tensor | None) -> tuple[str, list[Path]]:
-        """The file to save, ``""`` for none, and those that give way to it."""
-        metrics = named_values(trainer)
-        if value is None:
-            old = self.best_model_path if self.save_top_k == 1 else ""
-            self.best_model_path = self._new_path(trainer, metrics, free=old)
-            return self.best_model_path, self._removable(trainer, old, self.best_model_path)
-        score = value.detach().cpu()
-        at = f"epoch {metrics['epoch']}, step {metrics['step']}: {self.monitor} = {score.item():.5g}"
-        if not self.check_monitor_top_k(trainer, score):
-            if self.verbose:
-                _log.info("%s is not among the best %d", at, self.save_top_k)
-            return "", []
-        path, worst = self._rank(trainer, metrics, score)
-        if self.verbose:
-            _log.info("%s, saving %s; the best is %s", at, path, self.best_model_path)
-        return path, self._removable(trainer, worst, path)

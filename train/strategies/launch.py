@@ -89,10 +89,9 @@ def run_verb(
             raise SystemExit(status)
         if status:
             raise LifecycleError(f"{verb.__name__} failed in one of {count} processes; it says above why")
-        found = torch.load(answer, weights_only=True)
+        found = torch.load(answer, map_location="cpu", weights_only=True)  # no GPU is used here
     module = arguments.get("model") or trainer.lightning_module
     assert module is not None
-    module.load_state_dict(found["weights"])
     trainer.take_over(module, found)
     return cast("T", found["result"])
 
