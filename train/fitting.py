@@ -66,23 +66,13 @@ class Fitting:
 
     def run(self, content: Mapping[str, Any] | None) -> None:
         """Make optimizers, restore a checkpoint if there is one, and train."""
-        trainer, module, hooks, progress = self._trainer, self._module, self._hooks, self._progress
-        plan = trainer.fit_loop
-        progress.optimization = optimization(
-            module.configure_optimizers(), automatic=module.automatic_optimization
-        )
-        if trainer.fused:
-            for optimizer in progress.optimization.optimizers:
-                fuse(optimizer)
-        self._tools = tools = self._make_tools()
-        optimize = self._optimize(tools)
+        trainer, module, progress, plan = self._trainer, self._module, self._progress, self._trainer.fit_loop
+        optimize = self._make_optimizers()
         plan.validates = trainer.enable_validation
-        hooks.call("on_fit_start")
+        self._hooks.call("on_fit_start")
         trainer.report_hyperparameters(module)
         module.zero_grad()
-        share(progress.logbook, module, trainer.strategy, steps=True)
-        if progress.logbook.sync is not None:
-            progress.logbook.sync = hooks.phase("sync", progress.logbook.sync)
+        self._share_steps()
         if content is not None:
             restore_progress(content, module, progress, trainer.strategy)
         if not progress.state.batch:
@@ -100,6 +90,28 @@ class Fitting:
             self._evaluation()
         plan.validated_at = time.monotonic()
         module._logbook = None if trainer.barebones else progress.logbook
+        self._train(self._loop(optimize))
+
+    def _make_optimizers(self) -> Automatic | Manual:
+        module, progress = self._module, self._progress
+        progress.optimization = optimization(
+            module.configure_optimizers(), automatic=module.automatic_optimization
+        )
+        if self._trainer.fused:
+            for optimizer in progress.optimization.optimizers:
+                fuse(optimizer)
+        self._tools = self._make_tools()
+        return self._optimize(self._tools)
+
+    def _share_steps(self) -> None:
+        """Exchange what steps log with the other processes, where there are some."""
+        logbook = self._progress.logbook
+        share(logbook, self._module, self._trainer.strategy, steps=True)
+        if logbook.sync is not None:
+            logbook.sync = self._hooks.phase("sync", logbook.sync)
+
+    def _loop(self, optimize: Automatic | Manual) -> FitLoop:
+        trainer, module, hooks, progress = self._trainer, self._module, self._hooks, self._progress
         prepare = preparer(
             module,
             trainer.datamodule,
@@ -107,13 +119,13 @@ class Fitting:
             trainer.device,
             images_last=trainer.channels_last,
         )
-        loop = FitLoop(
+        return FitLoop(
             module=module,
             hooks=hooks,
             optimize=optimize,
             train=self._timed(optimize),
             schedules=progress.optimization.schedules if module.automatic_optimization else (),
-            plan=plan,
+            plan=trainer.fit_loop,
             state=progress.state,
             results=progress.results,
             logbook=progress.logbook,
@@ -126,15 +138,20 @@ class Fitting:
             finite=self._finite,
             interrupts=trainer.interrupts,
         )
+
+    def _train(self, loop: FitLoop) -> None:
+        """Run the loop; an error of the very first batch is explained."""
+        progress, tools = self._progress, self._tools
+        assert tools is not None
         first = progress.state.batches_seen
         try:
             loop.run()
         except Exception as error:
-            if trainer.world_size > 1:  # what explains it may ask the other processes, which go on
+            if self._trainer.world_size > 1:  # what explains it may ask the other processes, which go on
                 raise
             batch = progress.logbook.batch
             if progress.state.batches_seen == first and batch is not None:
-                explained(error, module, lambda: tools.step(batch, progress.state.batch))
+                explained(error, self._module, lambda: tools.step(batch, progress.state.batch))
             raise
 
     def _timed(self, optimize: Automatic | Manual) -> Callable[[Any, int, bool], None]:

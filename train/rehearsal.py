@@ -21,12 +21,13 @@ from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.interrupts import Interrupts
 from lifecycle.train.loggers.dummy import DummyLogger
-from lifecycle.train.loop import FitLoop
+from lifecycle.train.loop import Batches, FitLoop
 from lifecycle.train.metrics import Logbook
 from lifecycle.train.optimize import Automatic, Tools
+from lifecycle.train.plan import Plan
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
-from lifecycle.train.steps import bound_step, preparer
+from lifecycle.train.steps import Prepare, bound_step, preparer
 from lifecycle.train.strategies import Strategy
 from lifecycle.train.torchmetric import metric_states, metrics_of, restore_metrics
 from lifecycle.train.uneven import agree_on_batches, in_step
@@ -88,12 +89,11 @@ class Rehearsal:
         Raises:
             UsageError: the module optimizes manually.
         """
-        trainer, module, precision = self._trainer, self._module, self._precision
+        trainer, module = self._trainer, self._module
         if not module.automatic_optimization:
             raise UsageError(
                 f"{type(module).__name__} steps its optimizers itself: a tuner needs automatic optimization"
             )
-        state = state or FitState()
         strategy, seed = self._strategy, self._strategy.broadcast(torch.initial_seed())
         if strategy.world_size > 1:
             agree_on_batches(feed.num_batches, strategy)
@@ -108,7 +108,14 @@ class Rehearsal:
             num_batches=feed.num_batches,
             validates=False,
         )
-        tools = Tools(
+        tools = self._tools(state or FitState(), plan)
+        module._logbook = tools.logbook
+        with _metrics_alone(module) if self._alone else nullcontext():
+            self._loop(tools, batches, seed).run()
+
+    def _tools(self, state: FitState, plan: Plan) -> Tools:
+        trainer, module, precision, strategy = self._trainer, self._module, self._precision, self._strategy
+        return Tools(
             module=module,
             hooks=self._hooks,
             state=state,
@@ -121,31 +128,39 @@ class Rehearsal:
             clip_algorithm=trainer.gradient_clip_algorithm,
             unsynced=strategy.unsynced,
         )
-        module._logbook = tools.logbook
+
+    def _loop(self, tools: Tools, batches: Batches, seed: int) -> FitLoop:
+        trainer, module = self._trainer, self._module
         optimize = Automatic(tools, trainer.optimizers[0])
-        loop = FitLoop(
+        return FitLoop(
             module=module,
             hooks=self._hooks,
             optimize=optimize,
             train=optimize,
             schedules=(),
-            plan=plan,
-            state=state,
+            plan=tools.plan,
+            state=tools.state,
             results=Results(),
             logbook=tools.logbook,
             seed=seed,
             stream=trainer.stream_of(seed),
             feed=batches,
             load=lambda epoch: batches,
-            prepare=preparer(
-                module, trainer.datamodule, precision, trainer.device, images_last=trainer.channels_last
-            ),
+            prepare=self._prepare(),
             validate=lambda: False,
             finite=None,
             interrupts=trainer.interrupts if trainer.world_size == 1 else Interrupts(),
         )
-        with _metrics_alone(module) if self._alone else nullcontext():
-            loop.run()
+
+    def _prepare(self) -> Prepare | None:
+        trainer = self._trainer
+        return preparer(
+            self._module,
+            trainer.datamodule,
+            self._precision,
+            trainer.device,
+            images_last=trainer.channels_last,
+        )
 
     def evaluate(self, kind: Kind, loaders: object, *, batches: int) -> None:
         """Run the steps of a validation, a test or a prediction on so many batches of each loader."""
@@ -160,9 +175,7 @@ class Rehearsal:
             step=bound_step(module, f"{kind}_step", loaders=len(feeds)),
             results=Results(),
             precision=self._precision,
-            prepare=preparer(
-                module, trainer.datamodule, self._precision, trainer.device, images_last=trainer.channels_last
-            ),
+            prepare=self._prepare(),
             no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
             seed=torch.initial_seed(),
             most=batches,

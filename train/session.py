@@ -56,17 +56,7 @@ def session(
             _set_up(trainer, hooks, module, datamodule, stage)
             if content is not None:
                 trainer.restore(content)
-            trainer.precision_plugin.convert_module(module)
-            trainer.accelerator.setup_device(trainer.device)
-            around.callback(trainer.accelerator.teardown)
-            trainer.accelerator.setup(trainer)
-            trainer.strategy.bring(module)
-            if trainer.channels_last:
-                put_channels_last(module)
-            around.callback(trainer.strategy.release, module)
-            trainer.strategy.set_up(module, fits=verb == "fit", sync_batchnorm=trainer.sync_batchnorm)
-            if trainer.compilation is not None:
-                around.enter_context(trainer.compilation.around(trainer.strategy.compiled_parts(module)))
+            around.enter_context(_placed(trainer, module, fits=verb == "fit"))
             yield hooks
             if verb == "fit":
                 hooks.call("on_fit_end")
@@ -77,15 +67,7 @@ def session(
         _tear_down(trainer, hooks, datamodule, stage)
         raise
     except BaseException as error:
-        trainer.note_status(TrainerStatus.INTERRUPTED)
-        trainer.strategy.abandon()
-        hooks.call("on_exception", error)
-        if datamodule is not None:
-            datamodule.on_exception(error)
-        try:
-            trainer.finish("failed" if isinstance(error, Exception) else "aborted")
-        except Exception:  # what ended the fit is the error to see
-            log.exception("ending after an error failed too")
+        _give_up(trainer, hooks, datamodule, error)
         raise
     finally:
         module._logbook = None
@@ -155,6 +137,36 @@ def _tear_down(trainer: Trainer, hooks: Hooks, datamodule: DataModule | None, st
     hooks.call("teardown", stage=stage)
     trainer.finish("success")
     trainer.note_status(TrainerStatus.FINISHED)
+
+
+def _give_up(trainer: Trainer, hooks: Hooks, datamodule: DataModule | None, error: BaseException) -> None:
+    trainer.note_status(TrainerStatus.INTERRUPTED)
+    trainer.strategy.abandon()
+    hooks.call("on_exception", error)
+    if datamodule is not None:
+        datamodule.on_exception(error)
+    try:
+        trainer.finish("failed" if isinstance(error, Exception) else "aborted")
+    except Exception:  # what ended the fit is the error to see
+        log.exception("ending after an error failed too")
+
+
+@contextmanager
+def _placed(trainer: Trainer, module: Module, *, fits: bool) -> Iterator[None]:
+    """The module on its device, in its types and its part of the processes; afterwards as before."""
+    with ExitStack() as around:
+        trainer.precision_plugin.convert_module(module)
+        trainer.accelerator.setup_device(trainer.device)
+        around.callback(trainer.accelerator.teardown)
+        trainer.accelerator.setup(trainer)
+        trainer.strategy.bring(module)
+        if trainer.channels_last:
+            put_channels_last(module)
+        around.callback(trainer.strategy.release, module)
+        trainer.strategy.set_up(module, fits=fits, sync_batchnorm=trainer.sync_batchnorm)
+        if trainer.compilation is not None:
+            around.enter_context(trainer.compilation.around(trainer.strategy.compiled_parts(module)))
+        yield
 
 
 @contextmanager

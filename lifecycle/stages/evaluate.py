@@ -75,16 +75,9 @@ class Evaluate(Stage):
             "evaluate: the file is outside the budget",
             hint="Compress further, or change `budget:`.",
         )
-        content: dict[str, JSON] = {
-            "metrics": scores[LAST].metrics,
-            "dense": scores["dense"].metrics,
-            "bundle": bundle.digest,
-            "data": _fingerprint(context),
-            "weights": cast("JSON", asdict(scores[LAST].weights)),
-        }
         with Draft(into) as draft:
-            (draft.path / "metrics.json").write_bytes(readable_json(content))
             ends = {name: scores[name] for name in (LAST, "dense")}
+            (draft.path / "metrics.json").write_bytes(readable_json(_content(ends, bundle, context)))
             (draft.path / "predictions.json").write_bytes(readable_json(_predictions(ends)))
             headline = [name for name in after if name.startswith("test_")][-1:]
             steps: JSON = [{"step": name, **values} for name, values in measured.items()]
@@ -146,6 +139,16 @@ def slower_steps(budget: Budget, measured: Mapping[str, Mapping[str, float]]) ->
         return []
     *_, (name, before), (_, after) = measured.items()
     return [at_most(f"latency beside {name}'s", after["latency_ms"] / before["latency_ms"], AS_FAST)]
+
+
+def _content(scores: Mapping[str, Score], bundle: Artifact, context: Context) -> dict[str, JSON]:
+    return {
+        "metrics": scores[LAST].metrics,
+        "dense": scores["dense"].metrics,
+        "bundle": bundle.digest,
+        "data": _fingerprint(context),
+        "weights": cast("JSON", asdict(scores[LAST].weights)),
+    }
 
 
 def _predictions(scores: Mapping[str, Score]) -> dict[str, JSON]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from lifecycle.compress.options import DistillationOptions, ImportanceName
 from lifecycle.compress.rollback import refusal, search_in_budget
@@ -20,6 +20,9 @@ from lifecycle.stages.facts import facts_of
 from lifecycle.stages.fitting import set_learning_rate
 from lifecycle.stages.held_out import check_held_out
 from lifecycle.stages.trainer_options import check_fine_tuning, counted_trainer
+
+if TYPE_CHECKING:
+    from lifecycle.stages.pruning import Pruning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,30 +101,10 @@ class Prune(Stage):
 
     def run(self, given: Mapping[str, Artifact], into: Path, context: Context) -> Artifact:
         """Prune in the trainer's set-up, fine-tune, keep the best epoch of the best attempt."""
-        from lifecycle.stages.pruning import Pruning
-        from lifecycle.train.artifact import open_checkpoint, read_recipe, write_checkpoint
+        from lifecycle.train.artifact import read_recipe, write_checkpoint
 
         parent = given["checkpoint"]
-        baseline = context.baseline or parent
-        check_held_out(context, baseline.numbers())
-        module = open_checkpoint(parent, training=True)
-        set_learning_rate(module, self.lr)
-        work = Pruning(
-            parent=module,
-            baseline=baseline,
-            target=self.target,
-            options={
-                "importance": self.importance,
-                "scope": self.scope,
-                "round_to": self.round_to,
-                "ignore": self.ignore,
-                "seed": context.seed,
-            },
-            trainer=check_fine_tuning(self.trainer, self.epochs),
-            distill=self.distillation(),
-            context=context,
-            folder=scratch(into),
-        )
+        work = self._work(parent, scratch(into), context)
         if self.sparse_epochs:
             work.sparsify(self.sparse_epochs, self.sparsity)
         values = self.target.steps(self.steps, work.start)
@@ -145,4 +128,30 @@ class Prune(Stage):
             edits=[*read_recipe(parent).edits, *best.result.edits],
             parent=parent,
             facts=facts_of(self, context, best.measured, [context.budget.metric or ""], tried=tried),
+        )
+
+    def _work(self, parent: Artifact, folder: Path, context: Context) -> Pruning:
+        """What makes attempts, with everything that they share."""
+        from lifecycle.stages.pruning import Pruning
+        from lifecycle.train.artifact import open_checkpoint
+
+        baseline = context.baseline or parent
+        check_held_out(context, baseline.numbers())
+        module = open_checkpoint(parent, training=True)
+        set_learning_rate(module, self.lr)
+        return Pruning(
+            parent=module,
+            baseline=baseline,
+            target=self.target,
+            options={
+                "importance": self.importance,
+                "scope": self.scope,
+                "round_to": self.round_to,
+                "ignore": self.ignore,
+                "seed": context.seed,
+            },
+            trainer=check_fine_tuning(self.trainer, self.epochs),
+            distill=self.distillation(),
+            context=context,
+            folder=folder,
         )
