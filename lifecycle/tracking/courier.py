@@ -10,7 +10,8 @@ from lifecycle.connection import AwayError
 from lifecycle.tracking.delivery import Delivery
 from lifecycle.tracking.spool import Spool
 
-EVERY_S = 1.0
+EVERY_S, LONGEST_S = 1.0, 5.0
+RESTS = 100  # times as long as it delivers: it takes from the work what it takes of the interpreter
 GOES_ON = "the run goes on, and what it records is kept until it can be delivered"
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 
@@ -18,9 +19,9 @@ PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 class Courier:
     """Delivers one spool.
 
-    What comes in is gathered for a second and delivered in a thread that ends with that: between two
-    deliveries, when loader workers are mostly forked, there is none. While the store cannot be used it is
-    left alone for a pause, which doubles with every failure.
+    What comes in is gathered for a second, or longer where delivering takes long, and delivered in a thread
+    that ends with that: between two deliveries, when loader workers are mostly forked, there is none. While
+    the store cannot be used it is left alone for a pause, which doubles with every failure.
 
     Args:
         spool: What to deliver.
@@ -94,6 +95,7 @@ class Courier:
             return self._thread
 
     def _run(self) -> None:
+        began = self._clock()
         try:
             if self.delivery is None:
                 self.delivery = self._connect()
@@ -104,7 +106,8 @@ class Courier:
             if self._failures:
                 self._tell("MLflow answers again, and has what was recorded meanwhile")
             self.error, self._failures = None, 0
-            self._due = self._clock() + EVERY_S
+            now = self._clock()
+            self._due = now + min(max(EVERY_S, RESTS * (now - began)), LONGEST_S)
 
     def _fail(self, error: Exception) -> None:
         if not self._failures:
