@@ -153,9 +153,9 @@ class _Work:
             found, damage = look_up(self.into)
             if found is not None and self.stage.holds(found, self.context):
                 self.context.progress.note(f"{self.name}: cached  {found.digest[:12]}")
-                if all(entry.key != self.into.name for entry in entries):  # killed before it was tidied up
+                if all(entry.key != self.into.name for entry in entries):  # killed before it was written down
                     journal.add(self._entry(basis, found, None, resumed=False))
-                    shutil.rmtree(work_of(self.into), ignore_errors=True)
+                shutil.rmtree(work_of(self.into), ignore_errors=True)  # or killed before this was tidied up
                 return Outcome(name=self.name, cached=True, seconds=0.0, artifact=found)
             if damage:
                 self.context.progress.note(f"{self.name}: {damage}; it is built again")

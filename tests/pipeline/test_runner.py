@@ -116,6 +116,16 @@ def test_unfinished_work_is_removed_when_its_stage_has_ended(pipeline: Pipeline)
     assert all(len(list(path.iterdir())) == 1 for path in pipeline.cache.iterdir())
 
 
+def test_unfinished_work_of_a_run_that_was_killed_before_it_tidied_up_is_removed(pipeline: Pipeline) -> None:
+    pipeline.run()
+    (made,) = (pipeline.cache / "prune").iterdir()
+    left = made.with_name(f".{made.name}.work")
+    left.mkdir()
+    (left / "half").write_text("of a fit")
+    assert pipeline.ran() == []
+    assert [*(pipeline.cache / "prune").iterdir()] == [made]
+
+
 def test_a_killed_run_leaves_nothing_that_the_next_trips_over(pipeline: Pipeline) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path\n"

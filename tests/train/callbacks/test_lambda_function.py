@@ -9,7 +9,7 @@ from lifecycle.callbacks import LambdaCallback
 from tests.train.small import Plain, loader, quiet
 
 NOT_HOOKS = {
-    *("state_key", "state_dict", "load_state_dict", "save_if_due", "saves", "monitors", "tunes"),
+    *("state_key", "state_dict", "load_state_dict", "take_over", "save_if_due", "saves", "monitors", "tunes"),
     *("times", "phase_begins", "phase_ends"),
 }
 
