@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PROBES = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """Asked by what watches over the server, which knows no key and calls by address; they tell nothing."""
 
+_REMEMBERED = 256
+
 
 class Gate:
     """Refuses a request before anything of it is read but the head.
@@ -32,6 +34,7 @@ class Gate:
         self._app = app
         self._hosts = hosts
         self._keys = keys
+        self._called: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -47,7 +50,7 @@ class Gate:
                 key = value[7:].strip()
             elif name == b"x-api-key":
                 key = value.strip()
-        if not self._hosts.allows(host.decode("latin-1")):
+        if host not in self._called and not self._is_called(host):
             called = host.decode("latin-1")[:100]
             text = f"this server is not called {called!r}; allowed: {self._hosts.text} (--allowed-host)"
             await _refuse(ForbiddenHostError(text), [], scope, send)
@@ -57,6 +60,13 @@ class Gate:
             await _refuse(UnauthorizedError(text), [(b"www-authenticate", b"Bearer")], scope, send)
         else:
             await self._app(scope, receive, send)
+
+    def _is_called(self, host: bytes) -> bool:
+        """Whether the server goes by this name; remembered, as to read an address takes many microseconds."""
+        allowed = self._hosts.allows(host.decode("latin-1"))
+        if allowed and len(self._called) < _REMEMBERED:
+            self._called.add(host)
+        return allowed
 
 
 async def _refuse(error: RequestError, headers: Headers, scope: Scope, send: Send) -> None:

@@ -19,14 +19,16 @@ class MeteredModel:
     def __init__(self, metrics: Metrics, name: str) -> None:
         self._metrics = metrics
         self._labels = (name,)
+        self._samples = metrics.observer("lifecycle_batch_samples", self._labels)
+        self._compute = metrics.observer("lifecycle_compute_seconds", self._labels)
+        self._wait = metrics.observer("lifecycle_queue_wait_seconds", self._labels)
 
     def computed(self, batch: Computed, queue_s: Sequence[float]) -> None:
         """A batch was computed whose requests had waited so long."""
-        observe = self._metrics.observe
-        observe("lifecycle_batch_samples", self._labels, float(batch.samples))
-        observe("lifecycle_compute_seconds", self._labels, batch.infer_s)
+        self._samples(float(batch.samples))
+        self._compute(batch.infer_s)
         for waited in queue_s:
-            observe("lifecycle_queue_wait_seconds", self._labels, waited)
+            self._wait(waited)
 
     def refused(self) -> None:
         """A request was not taken in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,10 +95,29 @@ class Metrics:
         self._spill = cells.block("spill", size=max(family.size for family in FAMILIES.values()))
         cells.clear([name for name, family in FAMILIES.items() if family.kind == "gauge"])
 
+    def adder(self, name: str, labels: tuple[str, ...] = ()) -> Callable[[float], None]:
+        """What adds to a counter or gauge, for who counts often."""
+        values, slot = self._values, self._slot(name, labels)
+
+        def add(amount: float) -> None:
+            values[slot] += amount
+
+        return add
+
+    def observer(self, name: str, labels: tuple[str, ...]) -> Callable[[float], None]:
+        """What puts a value in its bucket, likewise."""
+        values, slot, bounds = self._values, self._slot(name, labels), FAMILIES[name].bounds
+        first = slot + 1
+
+        def observe(value: float) -> None:
+            values[slot] += value
+            values[first + bisect_left(bounds, value)] += 1.0
+
+        return observe
+
     def add(self, name: str, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
         """Count, or move a gauge."""
-        slot = self._slots.get((name, labels))
-        self._values[self._slot(name, labels) if slot is None else slot] += amount
+        self._values[self._slot(name, labels)] += amount
 
     def set(self, name: str, labels: tuple[str, ...], value: float) -> None:
         """Give a gauge its value."""
@@ -106,11 +125,7 @@ class Metrics:
 
     def observe(self, name: str, labels: tuple[str, ...], value: float) -> None:
         """Put a value in its bucket."""
-        slot = self._slots.get((name, labels))
-        if slot is None:
-            slot = self._slot(name, labels)
-        self._values[slot] += value
-        self._values[slot + 1 + bisect_left(FAMILIES[name].bounds, value)] += 1.0
+        self.observer(name, labels)(value)
 
     def _slot(self, name: str, labels: tuple[str, ...]) -> int:
         family = FAMILIES[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lifecycle.serve.observability.access_log import AccessLog
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NOBODY_LISTENED = 499
-_IN_FLIGHT = "lifecycle_http_requests_in_flight"
+Count = Callable[[float], None]
 
 
 class Observed:
@@ -37,12 +38,13 @@ class Observed:
         self._metrics = metrics
         self._leaving = leaving
         self._access_log = access_log
+        self._in_flight = metrics.adder("lifecycle_http_requests_in_flight")
+        self._counting: dict[tuple[str, str, int], tuple[Count, Count]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         began = time.perf_counter()
-        add = self._metrics.add
-        add(_IN_FLIGHT)
+        self._in_flight(1.0)
         head: Message = {}
         size = 0
 
@@ -59,20 +61,29 @@ class Observed:
         try:
             await self._app(scope, receive, send_counted)
         finally:
-            add(_IN_FLIGHT, (), -1.0)
+            self._in_flight(-1.0)
             self._count(scope, head, size, time.perf_counter() - began)
 
     def _count(self, scope: Scope, head: Message, size: int, seconds: float) -> None:
         route = template(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        status = str(head.get("status", _NOBODY_LISTENED))
-        self._metrics.add("lifecycle_http_requests", (route, method, status))
-        self._metrics.observe("lifecycle_http_request_seconds", (route,), seconds)
+        key = (route, method, head.get("status", _NOBODY_LISTENED))
+        if key not in self._counting:
+            self._counting[key] = self._counters(*key)
+        add, observe = self._counting[key]
+        add(1.0)
+        observe(seconds)
         code = scope.get("state", {}).get("code")
         if code is not None:
             self._metrics.add("lifecycle_http_errors", (route, code))
         if self._access_log is not None:
             self._access_log.write(scope, head, route=route, size=size, seconds=seconds)
+
+    def _counters(self, route: str, method: str, status: int) -> tuple[Count, Count]:
+        return (
+            self._metrics.adder("lifecycle_http_requests", (route, method, str(status))),
+            self._metrics.observer("lifecycle_http_request_seconds", (route,)),
+        )
 
 
 def template(scope: Scope) -> str:
