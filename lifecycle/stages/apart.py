@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import signal
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from lifecycle.core import errors
 from lifecycle.core.errors import LifecycleError
 from lifecycle.core.reference import place_in_project
 
@@ -38,7 +40,7 @@ def apart(work: Callable[[], T]) -> T:
     """What some work gives, done in a forked process, on one thread; nothing else of what it does is kept.
 
     Args:
-        work: What it gives can be pickled.
+        work: What it gives is plain: it comes back as JSON.
 
     Raises:
         LifecycleError: what the work raises; an error of another kind as its text and place.
@@ -49,7 +51,7 @@ def apart(work: Callable[[], T]) -> T:
     process.start()
     writer.close()
     try:
-        found = reader.recv()
+        found = json.loads(reader.recv_bytes())
     except EOFError:
         process.join()
         raise LifecycleError(
@@ -61,9 +63,9 @@ def apart(work: Callable[[], T]) -> T:
         if process.is_alive():
             process.terminate()
         process.join()
-    if isinstance(found, LifecycleError):
-        raise found
-    return cast("T", found)
+    if "error" in found:
+        raise getattr(errors, found["error"])(found["message"], hint=found["hint"])
+    return cast("T", found["result"])
 
 
 def _answer(work: Callable[[], object], reader: Connection, writer: Connection) -> None:
@@ -75,11 +77,14 @@ def _answer(work: Callable[[], object], reader: Connection, writer: Connection) 
     reader.close()
     # What has computed on several threads is forked without them, and would wait for them for ever.
     torch.set_num_threads(1)
+    found: dict[str, object]
     try:
-        found = work()
+        found = {"result": work()}
     except LifecycleError as error:
-        found = error
+        known = next(each for each in type(error).__mro__ if each.__module__ == errors.__name__)
+        found = {"error": known.__name__, "message": error.message, "hint": error.hint}
     except Exception as error:
         place = place_in_project(error)
-        found = LifecycleError(f"{type(error).__name__}: {error}" + (f", raised at {place}" if place else ""))
-    writer.send(found)
+        text = f"{type(error).__name__}: {error}" + (f", raised at {place}" if place else "")
+        found = {"error": "LifecycleError", "message": text, "hint": ""}
+    writer.send_bytes(json.dumps(found).encode())
