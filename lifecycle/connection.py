@@ -22,12 +22,20 @@ if TYPE_CHECKING:
 # What MLflow says of a server that is down, restarting or behind a network that is.
 _FOR_NOW = ("DEADLINE_EXCEEDED", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "TEMPORARILY_UNAVAILABLE")
 _PROBE_S = 5.0
+# What does not get through is kept and tried again by us: minutes of waiting in each request help nobody.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_set_here: set[str] = set()
 # Stores that MLflow has; a database may name its driver, as in postgresql+psycopg2.
 _SCHEMES = ("databricks", "databricks-uc", "http", "https", "mssql", "mysql", "postgresql", "sqlite", "uc")
 
 
 class AwayError(LifecycleError):
     """The tracking server does not answer, or cannot serve for the moment."""
+
+
+def users_environment() -> dict[str, str]:
+    """The environment without the patience that `connect` has set: a server that is started has its own."""
+    return {name: value for name, value in os.environ.items() if name not in _set_here}
 
 
 def connect(workspace: Workspace, environment: Mapping[str, str] = os.environ) -> MlflowClient:
@@ -55,9 +63,10 @@ def _connect(workspace: Workspace, environment: Mapping[str, str]) -> MlflowClie
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # drawn into pipes too
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # where our data goes
-    # What does not get through is kept and tried again by us: minutes of waiting in each request help nobody.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    for name, value in _PATIENCE.items():
+        if name not in os.environ:
+            os.environ[name] = value
+            _set_here.add(name)
     from mlflow import MlflowClient
 
     # Migrations report each step, and MLflow hints at features; neither is news to our users.

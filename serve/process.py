@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import NoReturn
 
+from lifecycle.connection import users_environment
 from lifecycle.core.ports import free_port
 from lifecycle.serve.access.keys import read_keys
 from lifecycle.serve.observability.tracing import find_exporter
@@ -28,7 +29,7 @@ def run_server(settings: Settings) -> NoReturn:
     settings = _prepared(settings)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, _COMMAND, os.environ | settings.to_environment())
+    os.execve(sys.executable, _COMMAND, users_environment() | settings.to_environment())
 
 
 def start_server(settings: Settings, log: int) -> tuple[subprocess.Popen[bytes], Settings]:
@@ -51,7 +52,7 @@ def start_server(settings: Settings, log: int) -> tuple[subprocess.Popen[bytes],
         stdout=log,
         stderr=log,
         start_new_session=True,  # a Ctrl-C, or a notebook's interrupt, is for the caller alone
-        env=os.environ | settings.to_environment(),
+        env=users_environment() | settings.to_environment(),
     )
     return process, settings
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import psutil
 
+from lifecycle.connection import users_environment
 from lifecycle.serve.settings import Settings
 
 Found = TypeVar("Found")
@@ -91,7 +92,12 @@ def started(settings: Settings, folder: Path, **variables: str) -> Iterator[Serv
     (folder / "path" / "torch.py").write_text(_TORCH)
     path = os.pathsep.join([str(folder / "path"), *filter(None, [os.environ.get("PYTHONPATH")])])
     places = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "PYTHONPATH": path}
-    environment = {**os.environ, **places, **settings.to_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        **users_environment(),
+        **places,
+        **settings.to_environment(),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     for name in (
         "BENTOML_HOME",
         "BENTOML_DO_NOT_TRACK",
