@@ -120,12 +120,12 @@ def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
 
 
-def raw(task: Task) -> Run:
-    """The loop that one would write by hand."""
+def raw(task: Task, wrapped: Callable[[nn.Module], nn.Module] = lambda model: model) -> Run:
+    """The loop that one would write by hand, around a model or what it is wrapped in."""
     mixed = task.precision == "bf16-mixed"
 
     def run() -> None:
-        model = task.model().to(DEVICE)
+        model = wrapped(task.model().to(DEVICE))
         optimizer = optimizer_of(model)
         for x, y in task.batches:
             with torch.autocast("cuda", torch.bfloat16) if mixed else nullcontext():

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gpu
-import torch
-from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 from trainer import interval
 
@@ -23,18 +21,7 @@ def on_gpu(root: Path, repeats: int) -> dict[str, Any]:
     found: dict[str, Any] = {"times": {}, "once_ms": {}, "memory": {}}
 
     def raw_ddp(task: Any) -> Callable[[], None]:
-        def run() -> None:
-            model = DistributedDataParallel(task.model().to(gpu.DEVICE), device_ids=[0])
-            optimizer = gpu.optimizer_of(model)
-            for x, y in task.batches:
-                with torch.autocast("cuda", torch.bfloat16):
-                    loss = cross_entropy(model(x), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            torch.cuda.synchronize()
-
-        return run
+        return gpu.raw(task, lambda model: DistributedDataParallel(model, device_ids=[0]))
 
     for name, hand in (("single_device", gpu.raw), ("ddp", raw_ddp)):
         gpu.trained_by(pl, short, root, strategy=name, **bare)()  # makes the process group

@@ -19,7 +19,9 @@ from lifecycle.train.seeding import mix
 from lifecycle.train.steps import bound_step, preparer
 
 if TYPE_CHECKING:
+    from lifecycle.train.loop import FitLoop
     from lifecycle.train.module import Module
+    from lifecycle.train.optimize import Tools
     from lifecycle.train.sources import Sources
     from lifecycle.train.trainer import Trainer
 
@@ -113,3 +115,17 @@ def explained(error: Exception, module: Module, again: Callable[[], object]) -> 
     text = None if isinstance(error, UsageError) else explain(error, module, again)
     if text is not None:
         raise UsageError(text) from error
+
+
+def run_explained(loop: FitLoop, tools: Tools | None, *, alone: bool) -> None:
+    """Run a fit; an error of its very first batch is explained, where no other process waits for this one."""
+    assert tools is not None
+    state, logbook = tools.state, tools.logbook
+    first = state.batches_seen
+    try:
+        loop.run()
+    except Exception as error:
+        batch = logbook.batch
+        if alone and state.batches_seen == first and batch is not None:
+            explained(error, tools.module, lambda: tools.step(batch, state.batch))
+        raise

@@ -13,7 +13,7 @@ from torch import Tensor
 from lifecycle.train import options
 from lifecycle.train.checkpoint import Progress, own_state
 from lifecycle.train.evaluate import Evaluation
-from lifecycle.train.evaluating import evaluation, explained
+from lifecycle.train.evaluating import evaluation, run_explained
 from lifecycle.train.feed import Feed, feed_of
 from lifecycle.train.finite import FiniteCheck
 from lifecycle.train.fused import fuse
@@ -90,7 +90,7 @@ class Fitting:
             self._evaluation()
         plan.validated_at = time.monotonic()
         module._logbook = None if trainer.barebones else progress.logbook
-        self._train(self._loop(optimize))
+        run_explained(self._loop(optimize), self._tools, alone=trainer.world_size == 1)
 
     def _make_optimizers(self) -> Automatic | Manual:
         module, progress = self._module, self._progress
@@ -138,21 +138,6 @@ class Fitting:
             finite=self._finite,
             interrupts=trainer.interrupts,
         )
-
-    def _train(self, loop: FitLoop) -> None:
-        """Run the loop; an error of the very first batch is explained."""
-        progress, tools = self._progress, self._tools
-        assert tools is not None
-        first = progress.state.batches_seen
-        try:
-            loop.run()
-        except Exception as error:
-            if self._trainer.world_size > 1:  # what explains it may ask the other processes, which go on
-                raise
-            batch = progress.logbook.batch
-            if progress.state.batches_seen == first and batch is not None:
-                explained(error, self._module, lambda: tools.step(batch, progress.state.batch))
-            raise
 
     def _timed(self, optimize: Automatic | Manual) -> Callable[[Any, int, bool], None]:
         """Training on a batch; what of it is neither forward nor backward is the optimizer's."""

@@ -61,7 +61,6 @@ class Rehearsal:
         self._module = module
         self._hooks = Hooks(trainer, module, [callback])
         self._precision = copy.deepcopy(trainer.precision_plugin)
-
         self._alone = alone and trainer.world_size > 1
 
     def feed(self, loaders: object) -> Feed:
@@ -153,14 +152,8 @@ class Rehearsal:
         )
 
     def _prepare(self) -> Prepare | None:
-        trainer = self._trainer
-        return preparer(
-            self._module,
-            trainer.datamodule,
-            self._precision,
-            trainer.device,
-            images_last=trainer.channels_last,
-        )
+        trainer, last = self._trainer, self._trainer.channels_last
+        return preparer(self._module, trainer.datamodule, self._precision, trainer.device, images_last=last)
 
     def evaluate(self, kind: Kind, loaders: object, *, batches: int) -> None:
         """Run the steps of a validation, a test or a prediction on so many batches of each loader."""

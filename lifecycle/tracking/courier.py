@@ -11,7 +11,7 @@ from lifecycle.tracking.delivery import Delivery
 from lifecycle.tracking.spool import Spool
 
 EVERY_S, LONGEST_S = 1.0, 5.0
-RESTS = 100  # times as long as it delivers: it takes from the work what it takes of the interpreter
+RESTS = 100  # times as long as it delivers, which takes the interpreter from the work; at most LONGEST_S
 GOES_ON = "the run goes on, and what it records is kept until it can be delivered"
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 
