@@ -128,7 +128,7 @@ function select(name) {
     byId(`panel-${each}`).hidden = each !== name;
   }
   byId("live-choice").hidden = name !== "draw";
-  clearAnswer();
+  forget();
   showCommand();
 }
 
@@ -144,8 +144,15 @@ function restyle() {
 
 async function request() {
   if (tab === "draw") return { body: await sheet.file(), headers: { "Content-Type": "image/png" } };
-  if (tab === "file") return files.request();
-  JSON.parse(byId("json").value);
+  if (tab === "file") {
+    if (!files.chosen.length) throw new Error("Choose a file first.");
+    return files.request();
+  }
+  try {
+    JSON.parse(byId("json").value);
+  } catch (problem) {
+    throw new Error(`This is not JSON: ${problem.message}`);
+  }
   return { body: byId("json").value, headers: { "Content-Type": "application/json" } };
 }
 
@@ -154,18 +161,24 @@ const pathOf = (which) =>
 
 // --- asking ---
 
+/** While one waits, what stands there answers something else: it is dimmed, and screen readers hold it back. */
+function wait(waiting) {
+  for (const id of ["ask", "answer"]) byId(id).setAttribute("aria-busy", String(waiting));
+}
+
+/** What is under way is an answer to something that is no longer shown. */
+function forget() {
+  asked += 1;
+  wait(false);
+  clearAnswer();
+}
+
 async function submit() {
   const number = ++asked;
   const latest = () => number === asked;
-  if (tab === "file" && !files.chosen.length) return showProblem({ message: "Choose a file first." });
-  let options;
+  wait(true);
   try {
-    options = await request();
-  } catch (problem) {
-    return showProblem({ message: `This is not JSON: ${problem.message}` });
-  }
-  byId("ask").setAttribute("aria-busy", "true");
-  try {
+    const options = await request();
     const { content, elapsed } = await ask(pathOf(model), { method: "POST", ...options });
     if (!latest()) return;
     const names = tab === "file" && files.chosen.length > 1 ? files.chosen.map(({ name }) => name) : [];
@@ -177,7 +190,7 @@ async function submit() {
     if (problem.wantsKey) return askForKey(problem);
     showProblem(problem);
   } finally {
-    if (latest()) byId("ask").removeAttribute("aria-busy");
+    if (latest()) wait(false);
   }
 }
 
@@ -191,9 +204,8 @@ function showCommand() {
 
 byId("ask").onclick = submit;
 byId("clear").onclick = () => {
-  asked += 1;
   sheet.clear();
-  clearAnswer();
+  forget();
 };
 byId("example").onclick = () => (byId("json").value = model.example);
 byId("json").addEventListener("keydown", (event) => {

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from lifecycle.core.artifact import Artifact
 from lifecycle.serve.settings import ServedModel, Settings
@@ -63,7 +63,8 @@ def draw(page: Page) -> None:
 
 
 def bars(page: Page) -> dict[str, str]:
-    """What the bars of the answer say."""
+    """What the bars of the answer to the last question say."""
+    expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
     expect(page.locator(".bars li").first).to_be_visible()
     texts = (item.locator("span").all_inner_texts() for item in page.locator(".bars li").all())
     return {name: value for name, value in texts}
@@ -99,8 +100,8 @@ def test_rows_are_edited_and_mistakes_explained(page: Page) -> None:
     page.fill("#json", json.dumps(pixels.tolist()))
     page.keyboard.press("Control+Enter")
     odds = softmax(expected_logits(pixels))[0]
-    expect(page.locator(".verdict strong")).to_have_text(LABELS[int(odds.argmax())])
     assert list(bars(page).values()) == [f"{100 * share:.1f} %" for share in odds]
+    expect(page.locator(".verdict strong")).to_have_text(LABELS[int(odds.argmax())])
     page.fill("#json", "[[1, 2]]")
     page.click("#ask")
     expect(page.locator("#problem")).to_have_text("rows[0]: expected 64 values for shape [1, 8, 8], got 2")
@@ -111,6 +112,34 @@ def test_rows_are_edited_and_mistakes_explained(page: Page) -> None:
     page.click("#example")
     page.click("#ask")
     expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_another(page: Page) -> None:
+    """Requests are held back here: what stands there meanwhile is marked, and nothing comes back after it is gone."""
+    held: list[Route] = []
+    page.route("**/predict?*", lambda route: held.append(route))
+    page.click("#tab-json")
+    for mistake in (False, True):
+        with page.expect_request("**/predict?*"):
+            page.click("#ask")
+        expect(page.locator("#answer")).to_have_attribute("aria-busy", "true")
+        if mistake:
+            page.fill("#json", "[1")
+            page.click("#ask")
+            expect(page.locator("#problem")).to_have_text(re.compile("^This is not JSON: "))
+        else:
+            page.select_option("#models", "logarithm")
+            page.select_option("#models", "digits")
+            page.click("#tab-json")
+        expect(page.locator("[aria-busy=true]")).to_have_count(0)
+        with page.expect_response("**/predict?*"):
+            held.pop().continue_()
+        page.wait_for_timeout(100)
+        assert page.locator(".prediction").count() == 0
+    page.unroute("**/predict?*")
+    page.click("#example")
+    page.click("#ask")
+    assert list(bars(page)) == list(LABELS)
 
 
 def test_all_of_it_works_from_the_keyboard(page: Page) -> None:
