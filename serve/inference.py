@@ -31,7 +31,7 @@ from lifecycle.serve.guard import ID_HEADER, check_json, identify, log_failure
 from lifecycle.serve.pressure import Pressure
 from lifecycle.serve.protocol import oip
 from lifecycle.serve.protocol.binary import HEADER
-from lifecycle.serve.protocol.codec import may_hold_booleans, parse_json, render_json
+from lifecycle.serve.protocol.codec import render_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,7 +148,7 @@ def _decode(content: memoryview, json_size: int | None, endpoint: Endpoint) -> o
         if json_size > len(content):
             raise UsageError(f"{HEADER} is {json_size}, but the body has only {len(content)} bytes")
         text, tail = content[:json_size], content[json_size:]
-    return endpoint.decoder.decode(parse_json(text), tail, booleans=may_hold_booleans(text))
+    return endpoint.decoder.decode_text(bytes(text), tail)
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

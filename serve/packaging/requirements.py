@@ -17,10 +17,12 @@ DIRECT = (
     "orjson",
     "pillow",
     "prometheus-client",
+    "pysimdjson",
     "python-multipart",
     "starlette",
     "uvloop",
 )
+WHERE_THERE = ("pysimdjson",)  # all works without it, and not every Python has it
 
 
 def pinned(names: tuple[str, ...] = DIRECT) -> list[str]:
@@ -44,6 +46,8 @@ def pinned(names: tuple[str, ...] = DIRECT) -> list[str]:
         try:
             installed = distribution(name)
         except PackageNotFoundError:
+            if name in WHERE_THERE:
+                continue
             raise LifecycleError(
                 f"{name} is not installed here, so its version cannot be pinned",
                 hint=f"Install it with: pip install '{wanted}'",

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from math import prod
 
 import numpy as np
 
 from lifecycle.core.errors import UsageError
 from lifecycle.core.signature import Array, Axis, Signature, TensorSpec, shape_text
-from lifecycle.serve.protocol.codec import Parsed, decode_values, describe, names_of, shape_of
+from lifecycle.serve.protocol.codec import (
+    Parsed,
+    decode_values,
+    describe,
+    names_of,
+    parse_json,
+    shape_of,
+)
+from lifecycle.serve.protocol.numbers import LONG, UnusualError, read_rows, takes
 
 PROBABILITIES = "probabilities"
 
@@ -35,6 +45,21 @@ def decode_rows(content: Parsed, signature: Signature) -> dict[str, Array]:
                 f"got {shape_text(array.shape)}"
             )
     return {spec.name: np.stack(arrays)}
+
+
+def decode_text(text: bytes, signature: Signature) -> dict[str, Array]:
+    """The same of JSON as it arrived.
+
+    Raises:
+        UsageError: as `decode_rows`.
+        MalformedError: it is no JSON.
+    """
+    spec = single_input(signature)
+    if takes(spec.dtype) and len(text) >= LONG:
+        with suppress(UnusualError):
+            rows = read_rows(text)
+            return {spec.name: rows.array(_measured(rows.shape, spec.shape), spec.dtype)}
+    return decode_rows(parse_json(text), signature)
 
 
 def predictions(outputs: Mapping[str, Array], signature: Signature) -> list[dict[str, object]]:
@@ -122,6 +147,18 @@ def _decode_row(row: Parsed, spec: TensorSpec, where: str) -> Array:
         got = shape_text(nested[:16])
         raise UsageError(f"{where}: expected {_text(sample, spec)}, got one of shape {got}")
     return decode_values(row, nested, spec.dtype, where)
+
+
+def _measured(got: tuple[int, ...], declared: tuple[Axis, ...]) -> tuple[int, ...]:
+    """The shape of rows that are nested as declared, or flat where the shape of one is fixed."""
+    fixed = tuple(axis for axis in declared[1:] if isinstance(axis, int))
+    if fixed and len(got) == 2 and len(fixed) == len(declared) - 1 and got[1] == prod(fixed):
+        got = (got[0], *fixed)
+    if len(got) != len(declared):
+        raise UnusualError
+    if any(want != size and isinstance(want, int) for want, size in zip(declared, got, strict=True)):
+        raise UnusualError
+    return got
 
 
 def _text(sample: tuple[Axis, ...], spec: TensorSpec) -> str:

@@ -24,8 +24,7 @@ from lifecycle.core.signature import Array, Signature
 from lifecycle.serve.errors import MediaTypeError, RequestError
 from lifecycle.serve.predict.images import decode_images
 from lifecycle.serve.predict.npy import MAGIC, decode_npy
-from lifecycle.serve.predict.rows import decode_rows
-from lifecycle.serve.protocol.codec import parse_json
+from lifecycle.serve.predict.rows import decode_text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -91,7 +90,7 @@ async def decode_upload(
     elif found == BINARY_TYPE or found.startswith("image/"):
         files = [bytes(body)]
     else:
-        return decode_rows(parse_json(body), signature)
+        return decode_text(bytes(body), signature)
 
     def decode() -> dict[str, Array]:
         return decode_images(files, signature, limit_bytes=LIMIT_TENSOR_BYTES, limit_pixels=limit_pixels)

@@ -18,6 +18,7 @@ import orjson
 from lifecycle.core.errors import UsageError, suggest
 from lifecycle.core.signature import Array, shape_text
 from lifecycle.serve.errors import MalformedError
+from lifecycle.serve.protocol.numbers import Numbers, UnusualError
 
 Parsed: TypeAlias = "dict[str, Parsed] | list[Parsed] | str | int | float | bool | None"
 
@@ -129,12 +130,12 @@ def _holds(text: bytes, word: bytes, letter: bytes) -> bool:
 
 
 def decode_values(
-    values: Parsed, shape: tuple[int, ...], dtype: str, where: str, *, booleans: bool = True
+    values: Parsed | Numbers, shape: tuple[int, ...], dtype: str, where: str, *, booleans: bool = True
 ) -> Array:
     """An array of the given shape and type from a flat list, or one nested as the shape says.
 
     Args:
-        values: What the JSON held.
+        values: What the JSON held, or holds.
         shape: Size of every axis, none negative.
         dtype: numpy's name of one of `DATATYPES`.
         where: The field, as error messages name it.
@@ -142,7 +143,12 @@ def decode_values(
 
     Raises:
         UsageError: the count, the nesting, a type or a value is wrong; names the field and the first culprit.
+        UnusualError: the same of values that are still in the text.
     """
+    if isinstance(values, Numbers):
+        if values.shape not in ((prod(shape),), shape):
+            raise UnusualError
+        return values.array(shape, dtype)
     flat = _flatten(values, shape, where)
     code = None if booleans else _CODES.get(dtype)
     if code is not None and (quick := _convert(flat, code, dtype)) is not None:

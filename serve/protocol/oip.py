@@ -8,6 +8,7 @@ that ask for what is not served (shared memory, Triton's classification) are ref
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -22,8 +23,11 @@ from lifecycle.serve.protocol.codec import (
     datatype_of_array,
     decode_values,
     describe,
+    may_hold_booleans,
     names_of,
+    parse_json,
 )
+from lifecycle.serve.protocol.numbers import LONG, UnusualError, read_message, takes
 
 if TYPE_CHECKING:
     from lifecycle.serve.endpoint import Endpoint
@@ -106,11 +110,28 @@ class Decoder:
     def __init__(self, signature: Signature) -> None:
         self._inputs = {spec.name: spec for spec in signature.inputs}
         self._outputs = {spec.name: spec for spec in signature.outputs}
+        self._quick = all(takes(spec.dtype) for spec in signature.inputs)
         self._where = {name: f"input '{name}'" for name in self._inputs}
         self._all = {
             binary: tuple([Wanted(name=name, binary=binary) for name in self._outputs])
             for binary in (False, True)
         }
+
+    def decode_text(self, text: bytes, tail: memoryview = _NO_TAIL) -> InferRequest:
+        """Read one as it arrived.
+
+        Args:
+            text: The JSON.
+            tail: The bytes behind it, which the arrays share.
+
+        Raises:
+            UsageError: a field is missing or wrong, or names something that the model does not have.
+            MalformedError: it is no JSON.
+        """
+        if self._quick and len(text) >= LONG:
+            with suppress(UnusualError):
+                return self.decode(read_message(text), tail)
+        return self.decode(parse_json(text), tail, booleans=may_hold_booleans(text))
 
     def decode(self, content: Parsed, tail: memoryview = _NO_TAIL, *, booleans: bool = True) -> InferRequest:
         """Read one.

@@ -30,7 +30,10 @@ def floor(requirement: str) -> tuple[str, str]:
     ('mlflow', '3.11')
     >>> floor("ruff==0.17.*")
     ('ruff', '0.17.0')
+    >>> floor("tomli>=2,<3; python_version < '3.11'")
+    ('tomli', '2')
     """
+    requirement = requirement.partition(";")[0]
     found = re.match(r"([\w.-]+)(?:\[[\w,]+\])?(?:>=|==)([\d.]+?)(?:\.\*)?(?:,.*)?$", requirement)
     if found is None:
         raise ValueError(f"{requirement!r} has no lower bound")

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from lifecycle.core.artifact import Artifact, Draft
 from lifecycle.core.canonical import readable_json
@@ -185,7 +186,7 @@ def test_the_container_is_not_root_and_runs_what_stands_there(packed: Path, bund
 
 def test_only_what_serves_is_required() -> None:
     group = tomllib.loads((HOUSE / "pyproject.toml").read_text())["dependency-groups"]["serve"]
-    named = {re.split(r"[<>=]", line)[0] for line in group}
+    named = {Requirement(line).name for line in group}
     assert named - set(DIRECT) == {"click", "filelock", "mlflow-skinny", "PyYAML", "rich"}
     pins = {line.partition("==")[0] for line in pinned()}
     assert pins >= set(DIRECT)
