@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import lifecycle
@@ -16,6 +18,7 @@ from lifecycle.core.errors import UsageError
 from lifecycle.verbs.results import RunResult
 from tests.pipeline.tiny import tiny_project
 
+PATIENCE = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 DOCS = Path(__file__).parents[2] / "docs" / "from-python.md"
 
 
@@ -114,6 +117,9 @@ def test_a_server_is_held_asked_and_stopped(champion: str, pipeline: lifecycle.P
         answer = server.predict(rows)
         assert len(answer["predictions"]) == 3 and answer["model_version"] == "1"  # type: ignore[arg-type]
         assert verbs.predict(server.url, rows.tolist())["predictions"] == answer["predictions"]
+        (process,) = [each for each in psutil.Process().children() if str(each.cmdline()).count("supervisor")]
+        assert PATIENCE in os.environ  # set for this process, when it looked into the registry
+        assert PATIENCE not in process.environ()
     assert not server.running
     server.stop()
     with pytest.raises(UsageError, match="neither models:/NAME@ALIAS"):
