@@ -52,7 +52,7 @@ def postgres() -> Iterator[str]:
         )
     try:
         ready = [binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-U", USER]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while subprocess.run(ready, capture_output=True, check=False).returncode:
             assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.1)

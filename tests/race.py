@@ -128,7 +128,7 @@ def race(client: MlflowClient, folder: Path, racers: int, rounds: int, deaths: f
         if turn + 1 < rounds:
             alive |= {which: start(which, turn + 1) for which in new}
     for process in alive.values():
-        process.wait(timeout=30)
+        process.wait(timeout=60)
     return [
         {int(path.name.rpartition("-")[2]) for path in folder.glob(f"won-{turn}-*")} for turn in range(rounds)
     ]

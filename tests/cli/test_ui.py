@@ -39,7 +39,7 @@ def test_it_shows_mlflow_on_this_machine_alone_until_ctrl_c(tmp_path: Path, empt
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "", "Ctrl-C ends it.\n")
-        _, alive = psutil.wait_procs(family, timeout=20)
+        _, alive = psutil.wait_procs(family, timeout=60)
         assert alive == []
     finally:
         process.kill()

@@ -26,6 +26,7 @@ def server(digits: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     settings = Settings(
         models=(ServedModel(name="digits", version="3", bundle=digits.path),),
         port=0,
+        workers=1,
         threads=2,
         body_limit_bytes=65_536,
     )

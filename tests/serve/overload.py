@@ -50,7 +50,7 @@ class Outcome:
 def settings(bundle: Path) -> Settings:
     """A server of one slow model."""
     model = ServedModel(name="slow", version="1", bundle=bundle)
-    return Settings(models=(model,), port=0, threads=1, batch_size=4, deadline_ms=DEADLINE_MS)
+    return Settings(models=(model,), port=0, workers=1, threads=1, batch_size=4, deadline_ms=DEADLINE_MS)
 
 
 async def ask(url: str, *, rate: float | None, seconds: float, connections: int) -> Outcome:

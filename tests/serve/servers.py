@@ -24,7 +24,7 @@ _START = (
     "from lifecycle.serve.process import run_server; from lifecycle.serve.settings import Settings; "
     "run_server(Settings.from_environment())"
 )
-_DEADLINE_S = 60.0
+_DEADLINE_S = 150.0
 
 # A module that leaves a trace when it is imported, whoever catches the error.
 _TORCH = """

@@ -37,7 +37,7 @@ def test_what_a_client_no_longer_waits_for_is_not_computed(tmp_path: Path) -> No
     """Forty requests come and their connections go: the server notices while it computes the first of them."""
     bundle = slow_bundle(tmp_path / "bundle", layers=800).path
     models = (ServedModel(name="slow", version="1", bundle=bundle),)
-    patient = Settings(models=models, port=0, threads=1, batch_size=1, deadline_ms=60_000)
+    patient = Settings(models=models, port=0, workers=1, threads=1, batch_size=1, deadline_ms=60_000)
     content = {"inputs": [{"name": "x", "shape": [1, 512], "datatype": "FP32", "data": [0] * 512}]}
     with (
         started(patient, tmp_path / "server") as server,

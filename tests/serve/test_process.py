@@ -23,7 +23,7 @@ from tests.serve.servers import started
 
 def settings(bundle: Path, port: int = 0) -> Settings:
     model = ServedModel(name="digits", version="3", bundle=bundle)
-    return Settings(models=(model,), port=port, threads=1)
+    return Settings(models=(model,), port=port, workers=1, threads=1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -149,7 +149,7 @@ def test_a_run_goes_on_while_the_server_is_away_and_is_caught_up_with(
         with recording(workspace, "back", told.append) as recorder:
             work = recorder.run("back", {})
             run = work.__enter__()
-            assert recorder.courier.flush(20)
+            assert recorder.courier.flush(60)
     # It is gone in the middle of a run.
     with recorder.run("away", {}, run) as child:
         child.log_metrics({"loss": 2.0}, step=1)
@@ -158,9 +158,9 @@ def test_a_run_goes_on_while_the_server_is_away_and_is_caught_up_with(
         run.live(0)
     assert caught.value.hint.startswith("What was made is kept: the same command goes on from here")
     with mlflow_server(store, tmp_path, port=port):
-        assert recorder.courier.flush(20)
+        assert recorder.courier.flush(60)
         work.__exit__(None, None, None)
-        assert recorder.courier.flush(20)
+        assert recorder.courier.flush(60)
         runs = found(run.live().client, "back")
     assert {name: each.info.status for name, each in runs.items()} == {"back": "FINISHED", "away": "FINISHED"}
     assert runs["away"].data.metrics["loss"] == 2.0
@@ -181,7 +181,7 @@ with workspace.locked(), recording(workspace, "digits", print) as recorder:
     with recorder.run("digits", {}) as run:
         run.log_metrics({"loss": 1.0}, step=0)
         if where == "running":
-            recorder.courier.flush(20)
+            recorder.courier.flush(60)
             run.log_metrics({"loss": 2.0}, step=1)
             die()
 """
@@ -220,7 +220,7 @@ def test_what_the_store_refuses_for_good_holds_nothing_up(
         run.log_params({"a": 1})
         run.log_params({"b": 1})
         run.log_metrics({"acc": 1.0})
-        assert recorder.courier.flush(5)
+        assert recorder.courier.flush(60)
         run.log_params({"a": 2})  # MLflow lets no parameter be changed
         run.set_tags({"after": "it"})
     run_ = found(connect(workspace, {}))["digits"]

@@ -294,8 +294,8 @@ def test_an_interrupt_passes_through_a_wait_and_the_file_is_finished(tmp_path: P
     assert held.reached.wait(60)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     try:
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             writer.wait()
     finally:
         signal.signal(signal.SIGINT, before)

@@ -45,7 +45,7 @@ schemathesis.openapi.media_type(
 
 @pytest.fixture(scope="module")
 def document(several: Server) -> dict[str, Any]:
-    content: dict[str, Any] = httpx.get(several.url() + "/docs.json").json()
+    content: dict[str, Any] = httpx.get(several.url() + "/docs.json", timeout=60).json()
     return content
 
 
@@ -81,7 +81,7 @@ def test_every_example_works_and_fits_its_schema(document: dict[str, Any], sever
         for name, example in content.get("examples", {}).items():
             jsonschema.validate(example["value"], content["schema"])
             query = {"model": name} if path == "/predict" else {}
-            answer = httpx.post(several.url() + path, json=example["value"], params=query)
+            answer = httpx.post(several.url() + path, json=example["value"], params=query, timeout=60)
             assert answer.status_code == 200, (path, answer.text)
             schema = methods["post"]["responses"]["200"]["content"]["application/json"]["schema"]
             jsonschema.validate(answer.json(), schema)

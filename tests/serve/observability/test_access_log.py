@@ -23,6 +23,9 @@ def test_a_reader_that_stands_still_holds_nobody_up_and_what_is_left_out_is_coun
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(access_log, "LIMIT", 30)
+    monkeypatch.setattr(
+        access_log, "PERIOD_S", 60.0
+    )  # written at the end alone, however long forty lines take
     going, written = threading.Event(), list[bytes]()
 
     def write(content: bytes) -> None:

@@ -27,7 +27,9 @@ expect.set_options(timeout=60_000)  # on a busy machine a server takes its time
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        launched = driver.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"], timeout=120_000
+        )
         yield launched
         launched.close()
 
@@ -36,6 +38,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, several: Server) -> Iterator[Page]:
     """The page with the digits; at the end nothing may have been asked for elsewhere, and no script have failed."""
     context = browser.new_context(viewport={"width": 1200, "height": 900}, base_url=several.url())
+    context.set_default_timeout(60_000)
     opened = context.new_page()
     origins: set[str] = set()
     failures: list[str] = []
@@ -75,7 +78,10 @@ def test_what_is_drawn_is_answered_with_bars(page: Page, several: Server) -> Non
     address = page.locator("#canvas").evaluate("canvas => canvas.toDataURL('image/png')")
     sheet = base64.b64decode(address.partition(",")[2])
     answer = httpx.post(
-        several.url() + "/predict?model=digits", content=sheet, headers={"Content-Type": "image/png"}
+        several.url() + "/predict?model=digits",
+        content=sheet,
+        headers={"Content-Type": "image/png"},
+        timeout=60,
     )
     (prediction,) = answer.json()["predictions"]
     assert bars(page) == {label: f"{100 * odds:.1f} %" for label, odds in prediction["probabilities"].items()}
@@ -247,7 +253,7 @@ def test_every_control_has_a_name(page: Page) -> None:
 
 
 def test_the_browser_keeps_scripts_in_and_requests_at_home(page: Page, several: Server) -> None:
-    policy = httpx.get(several.url()).headers["Content-Security-Policy"]
+    policy = httpx.get(several.url(), timeout=60).headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert (
@@ -297,7 +303,7 @@ def test_a_key_is_kept_in_the_tab_and_another_version_told(
 
 
 def test_the_document_is_shown_whole(browser: Browser, several: Server) -> None:
-    document = httpx.get(several.url() + "/docs.json").json()
+    document = httpx.get(several.url() + "/docs.json", timeout=60).json()
     page = browser.new_page(base_url=several.url())
     page.goto("/docs")
     expect(page.locator("#predict")).to_be_visible()

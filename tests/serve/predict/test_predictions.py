@@ -93,7 +93,7 @@ def test_a_form_of_too_many_files_is_refused(client: httpx.Client) -> None:
 
 def test_of_several_models_one_is_named(several: Server) -> None:
     def ask(query: dict[str, Any]) -> httpx.Response:
-        return httpx.post(several.url() + "/predict", json=[[1, np.e]], params=query)
+        return httpx.post(several.url() + "/predict", json=[[1, np.e]], params=query, timeout=60)
 
     assert ask({"model": "logarithm"}).json()["predictions"] == [{"y": pytest.approx([0, 1])}]
     assert ask({"model": "logarithm", "version": "1"}).status_code == 200
