@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples check bench chaos docs tutorial setup clean dist lowest release-check image-check
+.PHONY: help demo test examples check bench chaos docs tutorial setup clean dist lowest release-check image-check cluster-check
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -60,6 +60,9 @@ release-check: $(DEV) ## Install what is built into an empty environment, and th
 
 image-check: $(DEV) ## Execute the Dockerfile's steps in a clean Debian root and ask what they build (root, debootstrap)
 	@$(BIN)/python -m tests.image $(IMAGE_ARGUMENTS)
+
+cluster-check: $(DEV) ## Train on two machines that are namespaces, by torchrun, and by Slurm (root, iproute2, slurm-wlm)
+	@$(BIN)/python -m tests.cluster
 
 setup: $(DEV) ## Make .venv with everything that the other targets need
 

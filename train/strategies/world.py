@@ -46,8 +46,9 @@ def world_of(environment: Mapping[str, str] | None = None) -> World | None:
     """The world that torchrun or Slurm started this process in; None where nobody did.
 
     Read are the variables that torchrun documents (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``,
-    ``LOCAL_WORLD_SIZE``, ``GROUP_RANK``), then those of ``srun`` (``SLURM_PROCID``, ``SLURM_LOCALID``,
-    ``SLURM_NTASKS``, ``SLURM_NODEID``, ``SLURM_NNODES``), which do not count in an interactive job.
+    ``LOCAL_WORLD_SIZE``, ``GROUP_RANK``), then those that ``srun`` sets for each process
+    (``SLURM_PROCID``, ``SLURM_LOCALID``, ``SLURM_NODEID``, ``SLURM_STEP_NUM_TASKS``, …), which do not count
+    in an interactive job. The script of a batch job is one process, however many tasks the job has.
 
     Raises:
         UsageError: they contradict each other.
@@ -58,11 +59,24 @@ def world_of(environment: Mapping[str, str] | None = None) -> World | None:
     environment = os.environ if environment is None else environment
     if "RANK" in environment and "WORLD_SIZE" in environment:
         return _torchrun(environment)
-    tasks = environment.get("SLURM_NTASKS", "")
-    interactive = environment.get("SLURM_JOB_NAME") in _INTERACTIVE
-    if "SLURM_PROCID" in environment and tasks.isdecimal() and int(tasks) > 1 and not interactive:
+    if _several(environment, "SLURM_STEP_NUM_TASKS"):
         return _slurm(environment)
     return None
+
+
+def not_by_srun(environment: Mapping[str, str] | None = None) -> int:
+    """How many tasks a Slurm job has, where ``srun`` has not started this process as one of them; else 0."""
+    environment = os.environ if environment is None else environment
+    if "RANK" in environment or "SLURM_STEP_NUM_TASKS" in environment:
+        return 0
+    return int(environment["SLURM_NTASKS"]) if _several(environment, "SLURM_NTASKS") else 0
+
+
+def _several(environment: Mapping[str, str], name: str) -> bool:
+    """Whether a variable of Slurm counts more than one task, and nobody types here."""
+    tasks = environment.get(name, "")
+    typed = environment.get("SLURM_JOB_NAME") in _INTERACTIVE
+    return "SLURM_PROCID" in environment and tasks.isdecimal() and int(tasks) > 1 and not typed
 
 
 def _torchrun(environment: Mapping[str, str]) -> World:
@@ -74,18 +88,27 @@ def _torchrun(environment: Mapping[str, str]) -> World:
 
 
 def _slurm(environment: Mapping[str, str]) -> World:
-    rank, size = _number(environment, "SLURM_PROCID"), _number(environment, "SLURM_NTASKS")
-    nodes = _number(environment, "SLURM_NNODES", 1)
-    local_size = -(-size // nodes)
-    return _checked(
-        rank,
-        _number(environment, "SLURM_LOCALID", rank % local_size),
-        size,
-        local_size,
-        _number(environment, "SLURM_NODEID", rank // local_size),
-        nodes,
-        "Slurm",
-    )
+    rank, size = _number(environment, "SLURM_PROCID"), _number(environment, "SLURM_STEP_NUM_TASKS")
+    nodes = _number(environment, "SLURM_STEP_NUM_NODES", 1)
+    even = -(-size // nodes)
+    node = _number(environment, "SLURM_NODEID", rank // even)
+    counts = tasks_of_nodes(environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    local_size = counts[node] if node < len(counts) else even
+    local_rank = _number(environment, "SLURM_LOCALID", rank % local_size)
+    return _checked(rank, local_rank, size, local_size, node, nodes, "Slurm")
+
+
+def tasks_of_nodes(text: str) -> list[int]:
+    """How many processes Slurm starts on each machine.
+
+    >>> tasks_of_nodes("2(x3),1")
+    [2, 2, 2, 1]
+    """
+    return [
+        int(tasks)
+        for tasks, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+        for _ in range(int(times or 1))
+    ]
 
 
 def _checked(
@@ -118,21 +141,21 @@ def _number(environment: Mapping[str, str], name: str, default: int | None = Non
 
 
 def meeting_point(environment: Mapping[str, str] | None = None) -> tuple[str, int]:
-    """Address and port at which the processes of a Slurm job meet: the first of its machines.
+    """Address and port at which the processes that ``srun`` started meet: the first of their machines.
 
-    ``MASTER_ADDR`` and ``MASTER_PORT`` win. A port is made from the job's number, so that jobs which share a
-    machine do not meet.
+    ``MASTER_ADDR`` and ``MASTER_PORT`` win. A port is made from the numbers of job and step, so that those
+    which share a machine do not meet.
 
-    >>> meeting_point({"SLURM_NODELIST": "gpu[07-09,12],big3", "SLURM_JOB_ID": "123456"})
+    >>> meeting_point({"SLURM_STEP_NODELIST": "gpu[07-09,12],big3", "SLURM_JOB_ID": "123456"})
     ('gpu07', 18456)
     """
     environment = os.environ if environment is None else environment
-    machines = environment.get("SLURM_NODELIST") or environment.get("SLURM_JOB_NODELIST") or "127.0.0.1"
+    machines = environment.get("SLURM_STEP_NODELIST") or "127.0.0.1"
     first = re.match(r"([^,\[]+)(?:\[(\d+))?", machines)
     assert first is not None
     address = environment.get("MASTER_ADDR") or first[1] + (first[2] or "")
-    job = int(environment.get("SLURM_JOB_ID", "0") or 0)
-    return address, int(environment.get("MASTER_PORT") or 15000 + job % 5000)
+    job, step = (int(environment.get(name) or 0) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    return address, int(environment.get("MASTER_PORT") or 15000 + (job + 1009 * step) % 5000)
 
 
 def restarted() -> bool:

@@ -9,21 +9,40 @@ from lifecycle.strategies import DDPStrategy, FSDPStrategy
 from lifecycle.train.strategies.world import World, meeting_point, world_of
 from tests.train.small import Plain, loader, quiet
 
-SLURM = {
+SLURM = {  # of a process that srun started, as Slurm 22.05 sets them
     "SLURM_PROCID": "5",
     "SLURM_LOCALID": "1",
-    "SLURM_NTASKS": "8",
-    "SLURM_NNODES": "2",
     "SLURM_NODEID": "1",
-    "SLURM_NODELIST": "gpu[07-08]",
+    "SLURM_NTASKS": "8",
+    "SLURM_STEP_ID": "0",
+    "SLURM_STEP_NUM_TASKS": "8",
+    "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_STEP_TASKS_PER_NODE": "4(x2)",
+    "SLURM_STEP_NODELIST": "gpu[07-08]",
+    "SLURM_NODELIST": "gpu[01-64]",  # the job's
     "SLURM_JOB_ID": "123456",
 }
 
 
 def test_nobody_else_is_there_unless_somebody_says_so() -> None:
     assert world_of({}) is None
-    assert world_of({"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}) is None
+    assert world_of({"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1"}) is None
     assert world_of({**SLURM, "SLURM_JOB_NAME": "interactive"}) is None
+
+
+def test_the_script_of_a_batch_job_is_one_process_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a rank, and would wait for the others for ever."""
+    script = {name: value for name, value in SLURM.items() if "STEP" not in name} | {"SLURM_PROCID": "0"}
+    assert world_of(script) is None
+    for name, value in script.items():
+        monkeypatch.setenv(name, value)
+    with pytest.warns(
+        UserWarning, match="trains alone: the Slurm job has 8 tasks, and `srun python …` starts one in each"
+    ):
+        assert quiet(max_epochs=1).world_size == 1
+    quiet(max_epochs=1, devices=2, accelerator="cpu")  # these it starts itself
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")  # one that srun started alone
+    assert quiet(max_epochs=1).world_size == 1
 
 
 def test_torchrun_and_slurm_say_which_process_this_is() -> None:
@@ -34,11 +53,17 @@ def test_torchrun_and_slurm_say_which_process_this_is() -> None:
     found = world_of(SLURM)
     assert found is not None
     assert (found.rank, found.local_rank, found.size, found.node, found.nodes) == (5, 1, 8, 1, 2)
+    assert found.local_size == 4
+    uneven = world_of(
+        {**SLURM, "SLURM_STEP_TASKS_PER_NODE": "6,2", "SLURM_LOCALID": "0", "SLURM_PROCID": "6"}
+    )
+    assert uneven is not None and (uneven.rank, uneven.local_rank, uneven.local_size) == (6, 0, 2)
 
 
 def test_processes_of_a_slurm_job_meet_at_its_first_machine() -> None:
     assert meeting_point(SLURM) == ("gpu07", 18456)
-    assert meeting_point({**SLURM, "SLURM_NODELIST": "big3,big4"}) == ("big3", 18456)
+    assert meeting_point({**SLURM, "SLURM_STEP_NODELIST": "big3,big4"}) == ("big3", 18456)
+    assert meeting_point({**SLURM, "SLURM_STEP_ID": "1"})[1] != 18456  # another one beside it
     assert meeting_point({**SLURM, "MASTER_ADDR": "head", "MASTER_PORT": "7"}) == ("head", 7)
 
 
