@@ -48,7 +48,8 @@ class DataModule:
     Attributes:
         name: What users call it.
         trainer: The trainer at work, or the last one.
-        prepare_data_per_node: Whether each machine calls `prepare_data`; there is one.
+        prepare_data_per_node: Whether a process of each machine calls `prepare_data`; else the first of all
+            does.
         allow_zero_length_dataloader_with_multiple_devices: Of no effect on one device.
     """
 

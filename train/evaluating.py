@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -73,7 +74,7 @@ def evaluation(
         prepare=preparer(
             module, trainer.datamodule, progress.precision, trainer.device, images_last=trainer.channels_last
         ),
-        no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
+        no_grad=without_gradients(trainer),
         interrupts=trainer.interrupts,
         seed=mix(progress.seed, _STREAMS[kind]),  # not that of training
         stream=trainer.stream_of(mix(progress.seed, _STREAMS[kind])),
@@ -85,6 +86,12 @@ def evaluation(
     if kind != "predict":
         share(work.logbook, module, trainer.strategy, steps=False)
     return work
+
+
+def without_gradients(trainer: Trainer) -> Callable[[], AbstractContextManager[Any]]:
+    """What is scored in; memory that FSDP keeps must be of use in a later fit, and so be made for that."""
+    inference = trainer.inference_mode and not trainer.strategy.sharded
+    return torch.inference_mode if inference else torch.no_grad
 
 
 def _most(trainer: Trainer) -> Callable[[int], int]:

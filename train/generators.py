@@ -13,6 +13,12 @@ import torch
 
 Generator: TypeAlias = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
 
+# Those of the process, which are seeded for every batch.
+SHARED: dict[str, Generator] = {
+    "python": random.seed.__self__,  # type: ignore[attr-defined]
+    "numpy": np.random.mtrand._rand,
+    "torch": torch.default_generator,
+}
 _KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _LEAVES = (str, bytes, int, float, complex, type(None), type, ModuleType, torch.Tensor, np.ndarray)
 _METHODS = ("__getitem__", "__getitems__", "__iter__", "__next__", "__call__")
@@ -30,8 +36,7 @@ def generators(without: Sequence[object] = (), **roots: object) -> dict[str, Gen
         roots: Where to look, by the name that paths begin with.
     """
     found: dict[str, Generator] = {}
-    shared = (random.seed.__self__, np.random.mtrand._rand, torch.default_generator)  # type: ignore[attr-defined]
-    seen = {id(item) for item in (*shared, *without)}
+    seen = {id(item) for item in (*SHARED.values(), *without)}
     level = list(roots.items())
     for _ in range(_DEPTH):
         following: list[tuple[str, object]] = []

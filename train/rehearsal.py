@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from lifecycle.core.errors import UsageError
 from lifecycle.train.evaluate import Evaluation, Kind
-from lifecycle.train.evaluating import SPLITS
+from lifecycle.train.evaluating import SPLITS, without_gradients
 from lifecycle.train.feed import Feed, evaluation_feeds, feed_of
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.interrupts import Interrupts
@@ -169,7 +169,7 @@ class Rehearsal:
             results=Results(),
             precision=self._precision,
             prepare=self._prepare(),
-            no_grad=torch.inference_mode if trainer.inference_mode else torch.no_grad,
+            no_grad=without_gradients(trainer),
             seed=torch.initial_seed(),
             most=batches,
         )

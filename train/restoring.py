@@ -70,6 +70,7 @@ def restore_progress(
     """
     strategy = strategy or Strategy()
     own = own_state(content, automatic=module.automatic_optimization)
+    _tell_of_metrics(own, strategy)
     own = own | part_of_rank(own, strategy)
     progress.state.load_state_dict(own["state"])
     progress.results.load_state_dict(own["results"])
@@ -101,14 +102,21 @@ def part_of_rank(own: Mapping[str, Any], strategy: Strategy) -> dict[str, Any]:
     found["logbook"] = [] if rank else merged([part["logbook"] for part in ranks])
     found["gradients"] = whole
     if own["metrics"] and not own["state"]["epoch_done"]:
+        found["metrics"] = {} if rank else own["metrics"]
+    return found
+
+
+def _tell_of_metrics(own: Mapping[str, Any], strategy: Strategy) -> None:
+    """Say so where a cut epoch's counts of torchmetrics objects are those of one process of several."""
+    before, now = 1 + len(own.get("ranks", ())), strategy.world_size
+    counted = not own["state"]["epoch_done"] and any(each["count"] for each in own["metrics"].values())
+    if counted and before not in (1, now) and strategy.is_global_zero:
         log.warning(
             "the checkpoint is of %d processes, and there are %d now: torchmetrics objects count what the "
             "first had of this epoch",
-            len(ranks),
-            count,
+            before,
+            now,
         )
-        found["metrics"] = {} if rank else own["metrics"]
-    return found
 
 
 def _restore_optimization(

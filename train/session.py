@@ -120,10 +120,10 @@ def _set_up(
     if datamodule is not None:
         datamodule.trainer = module.trainer
     with trainer.strategy.first_of_machine() as prepares:
-        if prepares and datamodule is not None:
-            datamodule.prepare_data()
-        if prepares:
-            module.prepare_data()
+        for owner in (datamodule, module):
+            every_machine = getattr(owner, "prepare_data_per_node", True)
+            if owner is not None and (prepares if every_machine else trainer.is_global_zero):
+                owner.prepare_data()
     if datamodule is not None:
         datamodule.setup(stage=stage)
     hooks.call("setup", stage=stage)

@@ -18,7 +18,7 @@ from lifecycle.train.evaluating import SPLITS, evaluation
 from lifecycle.train.fitting import Fitting
 from lifecycle.train.hooks import Hooks
 from lifecycle.train.loggers import Delivery
-from lifecycle.train.loggers.dummy import DummyLogger
+from lifecycle.train.loggers.dummy import DummyLogger, place_of
 from lifecycle.train.metrics import as_floats
 from lifecycle.train.module import Module
 from lifecycle.train.session import check_module, session, unwrapped
@@ -204,8 +204,12 @@ class Trainer(TrainerCheckpoints):
     def _take_on(self, model: Any, datamodule: DataModule | None, given: Mapping[str, object]) -> Module:
         """Learn which module and data are at work, and meet the other processes."""
         self.strategy.join()
-        if not self.is_global_zero:
-            self.loggers = [DummyLogger() for _ in self.loggers]
+        if self.world_size > 1 and self.loggers:
+            places = self.strategy.broadcast(
+                [place_of(logger) for logger in self.loggers] if self.is_global_zero else []
+            )
+            if not self.is_global_zero:
+                self.loggers = [DummyLogger(place) for place in places]
         model, self.compiled = unwrapped(model)
         module = check_module(model)
         if self.compiled is not None and self.compilation is not None:

@@ -1,7 +1,8 @@
 """A user's script for several machines; nothing in it knows of them.
 
 ``python script.py FOLDER OPTIONS [CKPT_PATH]`` trains with OPTIONS, the trainer's, as JSON. FOLDER, which all machines
-see, gets ``ended.json`` in the end, ``rank-N.json`` from each process, and a file for each call of ``prepare_data``.
+see, gets ``ended.json`` in the end, ``rank-N.json`` from each process, and a file for each call of ``prepare_data``,
+which only the first of all processes makes with PREPARES_ONCE.
 With STEP_S in the environment a step takes so many seconds; with CURSED the process of that rank raises in the fourth.
 """
 
@@ -38,6 +39,7 @@ class Data(pl.DataModule):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
+        self.prepare_data_per_node = not os.environ.get("PREPARES_ONCE")
 
     def prepare_data(self) -> None:
         (self.folder / f"prepared-{uuid4().hex}").write_text(os.environ.get("MACHINE", ""))
@@ -53,13 +55,12 @@ def main(folder: Path, options: dict[str, Any], ckpt_path: str | None = None) ->
     pl.seed_everything(3, verbose=False)
     net = Slow()
     trainer = pl.Trainer(
-        max_epochs=3,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[ModelCheckpoint(folder / "kept", every_n_train_steps=1)],
         default_root_dir=folder,
-        **options,
+        **{"max_epochs": 3, **options},
     )
     (folder / f"rank-{trainer.global_rank}.json").write_text(json.dumps(asdict(world_of() or World())))
     trainer.fit(net, datamodule=Data(folder), ckpt_path=ckpt_path)

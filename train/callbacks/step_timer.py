@@ -150,7 +150,7 @@ class StepTimer(Callback):
         )
         # On the processor: a GPU's work need not be done.
         numbers = torch.tensor(own.packed(), dtype=torch.float64)
-        ranks = trainer.strategy.all_gather(numbers).reshape(-1, len(numbers))
+        ranks = trainer.strategy.stacked(numbers)
         return StepReport(ranks=tuple(map(RankReport.unpacked, ranks.tolist())), peak_flops=self._peak)
 
     def _advice(self, module: Module) -> list[str]:

@@ -217,6 +217,10 @@ class Strategy:
         """Values of all processes; of several, along a new first axis."""
         return tensor
 
+    def stacked(self, tensor: Tensor) -> Tensor:
+        """A tensor that has one shape and type in all processes, of all of them along a new first axis."""
+        return tensor.unsqueeze(0)
+
     def gathered(self, value: T) -> list[T]:
         """Plain values and tensors of all processes, by rank."""
         return [value]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from inspect import signature
@@ -122,7 +122,10 @@ class FSDPStrategy(ParallelStrategy):
             )
         if self._mesh is None:
             self._mesh = init_device_mesh(self.root_device.type, (self.world.size,))
-        for part in reversed(self._parts.of(module)):  # what lies within is divided first
+        parts = self._parts.of(module)
+        if not getattr(module, "automatic_optimization", True):
+            parts = [*parts, *_by_themselves(module, parts)]
+        for part in reversed(parts):  # what lies within is divided first
             self._divide(part)
         self._divide(module)
         for name in STEPS:
@@ -232,6 +235,31 @@ class FSDPStrategy(ParallelStrategy):
         super().load_gradients(
             module, {n: like(gradients[n], p) for n, p in module.named_parameters() if n in gradients}
         )
+
+
+def _by_themselves(module: nn.Module, parts: Sequence[nn.Module]) -> list[nn.Module]:
+    """The outermost modules with parameters that are in none of these parts.
+
+    In manual optimization the backward pass is within the step, which is the forward pass of the whole: what
+    is put together with the whole has its gradients when that has ended, and the optimizer has stepped.
+
+    Raises:
+        UsageError: the module has parameters that are in none of its modules.
+    """
+    own = [name for name, _ in module.named_parameters(recurse=False)]
+    if own:
+        raise UsageError(
+            f"strategy='fsdp' with automatic_optimization=False: {type(module).__name__} has parameters of "
+            f"its own ({', '.join(own)}), whose gradients would come after the optimizer's step",
+            hint="Put them into a module that is called in training_step.",
+        )
+    found: list[nn.Module] = []
+    within = {id(inner) for part in parts for inner in part.modules()}
+    for part in module.modules():
+        if id(part) not in within and next(part.parameters(recurse=False), None) is not None:
+            found.append(part)
+            within |= {id(inner) for inner in part.modules()}
+    return found
 
 
 def is_divided(module: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -15,13 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 import torch
 
 from lifecycle.core.errors import LifecycleError, UsageError
-from lifecycle.train.strategies.world import JOB_STARTED
+from lifecycle.train.generators import SHARED, restore_states, states
+from lifecycle.train.strategies.world import AGENT, JOB_STARTED
 
 if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
 
     from lifecycle.train.strategies.parallel import ParallelStrategy
     from lifecycle.train.trainer import Trainer
+
+    Work = tuple[Trainer, dict[str, Any]]  # and the arguments of a verb
 
 T = TypeVar("T")
 GRACE_S = 15  # processes have so long to save on a signal, or to end when another one has died
@@ -46,12 +50,14 @@ def script_command() -> list[str]:
     Raises:
         UsageError: it runs no script: somebody types, or it reads from a pipe.
     """
-    main = sys.modules["__main__"]
+    file = str(getattr(sys.modules["__main__"], "__file__", "<stdin>"))
     found = list(sys.orig_argv[1:])
-    if hasattr(sys, "ps1") or not (hasattr(main, "__file__") or "-c" in found):
+    read_once = file == "<stdin>" or file.startswith("/dev/")  # a pipe, which has nothing for a second reader
+    if hasattr(sys, "ps1") or (read_once and "-c" not in found):
         raise UsageError(
-            "several processes run the script anew, and there is none: this is a notebook or a prompt",
-            hint='Pass strategy="ddp_notebook", which starts them from here.',
+            "several processes run the script anew, and there is none: this is a notebook, a prompt or "
+            "a pipe",
+            hint='Pass strategy="ddp_notebook", which starts them from here, or write the script to a file.',
         )
     return [sys.executable, *found]
 
@@ -82,7 +88,10 @@ def run_verb(
         answer = Path(folder, "answer.pt")
         method = cast("Literal['spawn', 'fork']", strategy.start_method)
         config = _config(count, Path(folder), method, strategy.max_restarts)
-        status = _run(config, _rank, [trainer, verb.__name__, arguments, str(answer)])
+        work = (trainer, arguments)
+        sent = work if method == "fork" else _packed(work)
+        drawn = states(SHARED)  # a process that is spawned begins with other numbers
+        status = _run(config, _rank, [sent, verb.__name__, str(answer), drawn])
         if status == 128 + signal.SIGINT:
             raise KeyboardInterrupt
         if status == 128 + signal.SIGTERM:
@@ -96,12 +105,29 @@ def run_verb(
     return cast("T", found["result"])
 
 
-def _rank(trainer: Trainer, verb: str, arguments: dict[str, Any], answer: str) -> None:
-    """One of the processes."""
+def _packed(work: Work) -> bytes:
+    """What spawned processes work on, a copy for each: torch would have them share the memory of tensors.
+
+    Raises:
+        UsageError: it cannot be pickled.
+    """
+    try:
+        return pickle.dumps(work)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"start_method='spawn' sends trainer, module and data to new processes, and cannot: {error}",
+            hint="Define classes and functions at the top of a file; strategy='ddp_fork' sends nothing.",
+        ) from error
+
+
+def _rank(sent: Work | bytes, verb: str, answer: str, drawn: dict[str, Any]) -> None:
+    """One of the processes; its generators of random numbers begin as those of the one that started it."""
     from lifecycle.train.strategies.parallel import ParallelStrategy
     from lifecycle.train.strategies.world import world_of
 
     try:
+        # Of bytes: from the process that has started this one.
+        trainer, arguments = cast("Work", pickle.loads(sent)) if isinstance(sent, bytes) else sent
         world = world_of()
         strategy = trainer.strategy
         assert world is not None and isinstance(strategy, ParallelStrategy)
@@ -110,6 +136,7 @@ def _rank(trainer: Trainer, verb: str, arguments: dict[str, Any], answer: str) -
             torch.set_num_threads(1)
         elif torch.get_num_threads() > 1:
             torch.set_num_threads(max((os.cpu_count() or 1) // world.local_size, 1))
+        restore_states(SHARED, drawn)
         strategy.joins(world)
         trainer.device = strategy.root_device
         found = trainer.hand_over(getattr(trainer, verb)(**arguments))
@@ -151,7 +178,7 @@ def _run(config: LaunchConfig, entry: Callable[..., object] | str, arguments: Se
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
-    os.environ[JOB_STARTED] = str(time.time())
+    os.environ[JOB_STARTED], os.environ[AGENT] = str(time.time()), str(os.getpid())
     try:
         elastic_launch(config, entry)(*arguments)
     except ChildFailedError as error:
@@ -163,5 +190,5 @@ def _run(config: LaunchConfig, entry: Callable[..., object] | str, arguments: Se
     except SignalException as error:
         return 128 + int(error.sigval)
     finally:
-        del os.environ[JOB_STARTED]
+        del os.environ[JOB_STARTED], os.environ[AGENT]
     return 0

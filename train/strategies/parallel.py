@@ -21,7 +21,7 @@ from lifecycle.train.rank_zero import rank_zero_only
 from lifecycle.train.strategies import exchange
 from lifecycle.train.strategies.agreement import Agreement
 from lifecycle.train.strategies.base import Strategy
-from lifecycle.train.strategies.world import World, attempt, meeting_point, restarted
+from lifecycle.train.strategies.world import World, attempt, end_with_agent, meeting_point, restarted
 
 if TYPE_CHECKING:
     from lifecycle.train.trainer import Trainer
@@ -142,6 +142,8 @@ class ParallelStrategy(Strategy):
         rank_zero_only.rank = self.world.rank  # type: ignore[attr-defined]
         if dist.is_initialized():
             return
+        if self.start_method == "script":
+            end_with_agent()
         cuda = self.root_device.type == "cuda"
         if cuda:
             torch.cuda.set_device(self.root_device)
@@ -240,17 +242,40 @@ class ParallelStrategy(Strategy):
         if isinstance(tensor, Mapping):
             return {name: self.all_gather(value, group, sync_grads) for name, value in tensor.items()}
         if isinstance(tensor, list | tuple):
-            return type(tensor)([self.all_gather(value, group, sync_grads) for value in tensor])
+            items = [self.all_gather(value, group, sync_grads) for value in tensor]
+            return type(tensor)(*items) if hasattr(tensor, "_fields") else type(tensor)(items)
         if isinstance(tensor, int | float):
             tensor = torch.tensor(tensor, device=self.root_device)
         if not isinstance(tensor, Tensor) or self.abandoned:
             return tensor
-        tensor = tensor.contiguous()
+        if group is None:
+            self._check_alike(tensor)
         if sync_grads:
-            return exchange.GatherWithGradients.apply(tensor, group)  # type: ignore[no-untyped-call]
-        found = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
-        dist.all_gather(found, tensor.detach(), group=group)
-        return torch.stack(found)
+            return exchange.GatherWithGradients.apply(tensor.contiguous(), group)  # type: ignore[no-untyped-call]
+        return _stacked(tensor, group)
+
+    def stacked(self, tensor: Tensor) -> Tensor:
+        """A tensor that has one shape and type in all processes, of all of them along a new first axis."""
+        return tensor.unsqueeze(0) if self.abandoned else _stacked(tensor, None)
+
+    def _check_alike(self, tensor: Tensor) -> None:
+        """Raise `UsageError` where processes gather tensors of other shapes: gloo would end them all."""
+        found = self.gathered([*tensor.shape, str(tensor.dtype)])
+        if any(each != found[0] for each in found):
+            told = "; ".join(f"process {at}: {each[-1]} {each[:-1]}" for at, each in enumerate(found))
+            raise UsageError(
+                f"all_gather takes tensors of one shape and type from all processes, and got {told}",
+                hint="Samples of an evaluation are shared out, and not repeated: one process may have more. "
+                "trainer.strategy.gathered(tensor) is a list of what each has, torchmetrics.CatMetric puts "
+                "it together.",
+            )
+
+
+def _stacked(tensor: Tensor, group: Any) -> Tensor:
+    tensor = tensor.detach().contiguous()
+    found = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(found, tensor, group=group)
+    return torch.stack(found)
 
 
 def _store_of_attempt(size: int) -> Any:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import signal
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from lifecycle.core.errors import UsageError
 
-JOB_STARTED = "LIFECYCLE_JOB_STARTED"
-_INTERACTIVE = (
-    "bash",
-    "interactive",
-)  # jobs in which somebody types: they run one process, whatever they reserve
+# What our agent tells the processes that it starts: when, and which process it is.
+JOB_STARTED, AGENT = "LIFECYCLE_JOB_STARTED", "LIFECYCLE_AGENT"
+_INTERACTIVE = ("bash", "interactive")  # jobs in which somebody types: they run one process
+_PR_SET_PDEATHSIG = 1  # of Linux, prctl(2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +169,20 @@ def restarted() -> bool:
 def attempt() -> int:
     """How often an elastic agent has started the processes anew."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") or 0)
+
+
+def end_with_agent() -> None:
+    """Have this process sent SIGTERM when our agent, which started it, is killed: nobody else would end it.
+
+    On Linux; elsewhere it trains on to its end.
+    """
+    agent = os.environ.get(AGENT, "")
+    if not (agent.isdecimal() and sys.platform.startswith("linux")):
+        return
+    if os.getppid() == int(agent):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(agent) and not Path("/proc", agent).exists():  # killed before that
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def job_started_at() -> float:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import lifecycle as pl
 from lifecycle.callbacks import ModelCheckpoint
+from lifecycle.core.errors import UsageError
 from lifecycle.strategies import DDPStrategy, FSDPStrategy
 from lifecycle.utilities import rank_zero_only
 
@@ -151,6 +152,97 @@ def manual(folder: Path) -> Any:
     module = Manual()
     trainer(folder).fit(module, batches(8, 24))
     return weights(module)
+
+
+class Adversaries(pl.Module):
+    """Two optimizers that take turns, one of them with gradients of two batches; layers in a container."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(11)
+        self.automatic_optimization = False
+        self.nets = nn.ModuleDict(
+            {"made": nn.Sequential(nn.Linear(6, 6), nn.Tanh()), "told": nn.Linear(6, 1)}
+        )
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> None:  # type: ignore[override]
+        first, second = self.optimizers()
+        self.toggle_optimizer(first)
+        self.manual_backward(-self.nets["told"](self.nets["made"](batch[0])).tanh().mean())
+        first.step()
+        first.zero_grad()
+        self.untoggle_optimizer(first)
+        self.toggle_optimizer(second)
+        made = self.nets["made"](batch[0]).detach()
+        self.manual_backward((self.nets["told"](made) - self.nets["told"](batch[0])).tanh().mean() / 2)
+        if batch_idx % 2:
+            second.step()
+            second.zero_grad()
+        self.untoggle_optimizer(second)
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(net.parameters(), lr=0.3) for net in self.nets.values()]
+
+
+def manual_divided(folder: Path) -> Any:
+    """Each layer by itself, as far as no policy puts it into a part: gradients are there when a step is made."""
+    found = {}
+    for name, made, policy in (
+        ("whole", Manual, ()),
+        ("parts", Manual, {nn.Linear}),
+        ("two", Adversaries, ()),
+        ("mixed", Adversaries, {nn.Sequential}),
+    ):
+        strategy = FSDPStrategy(auto_wrap_policy=policy) if "RANK" in os.environ else "auto"  # type: ignore[arg-type]
+        module, used = made(), trainer(folder, strategy=strategy)  # type: ignore[abstract]
+        used.fit(module, batches(8, 24))
+        state = used.strategy.state_dict(module)
+        found[name] = [float(v) for p in state.values() for v in p.double().flatten()]
+    return found
+
+
+def manual_own_parameters(folder: Path) -> Any:
+    module = Manual()
+    module.scale = nn.Parameter(torch.ones(1))
+    trainer(folder, strategy="fsdp").fit(module, batches(8, 24))
+
+
+def scored_first(folder: Path) -> Any:
+    """Fits with memory that FSDP has made for a validation, a test or a prediction."""
+    module, used = Classifier(), trainer(folder, strategy=_divided(), max_epochs=1)
+    used.validate(module, batches(4, 13, shuffle=False), verbose=False)
+    used.fit(module, batches(8, 24))
+    return [float(v) for p in used.strategy.state_dict(module).values() for v in p.double().flatten()]
+
+
+def places(folder: Path) -> Any:
+    """Where files of the run are, as each process knows it."""
+    from lifecycle.loggers import CSVLogger
+
+    used = trainer(folder, max_epochs=1)
+    used.loggers = [CSVLogger(folder, name="kept")]
+    used.fit(Classifier(), batches(8, 24))
+    logger: Any = used.logger
+    return [used.log_dir, logger.log_dir, logger.save_dir, logger.name, logger.version]
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+def gathers(folder: Path) -> Any:
+    """A named tuple; then rows of which one process has more."""
+    module, used = Classifier(), trainer(folder, max_epochs=1, limit_train_batches=1)
+    used.fit(module, batches(8, 24))
+    pair = module.all_gather(Pair(torch.tensor(1.0), 2))
+    said = ""
+    try:
+        module.all_gather(torch.zeros(3 + used.global_rank, 2))
+    except UsageError as error:
+        said = str(error)
+    ragged = [list(each.shape) for each in used.strategy.gathered(torch.zeros(3 + used.global_rank, 2))]
+    return [type(pair).__name__, pair.first.tolist(), pair.second.tolist(), said, ragged]
 
 
 class Stops(pl.Callback):

@@ -48,11 +48,12 @@ class Dies(pl.Callback):
 
 
 class TellsAgent(pl.Callback):
-    """Has the process that started this one ended before a step, in the first one."""
+    """Has the process that started this one ended, or kills it, before a step, in the first one."""
 
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, index: int) -> None:
-        if trainer.is_global_zero and str(trainer.global_step) == os.environ.get("TELLS_AGENT"):
-            os.kill(os.getppid(), signal.SIGTERM)
+        for name, number in (("TELLS_AGENT", signal.SIGTERM), ("KILLS_AGENT", signal.SIGKILL)):
+            if trainer.is_global_zero and str(trainer.global_step) == os.environ.get(name):
+                os.kill(os.getppid(), number)
 
 
 def main(folder: Path, options: dict[str, Any], ckpt_path: str | None = None) -> None:
@@ -77,9 +78,10 @@ def main(folder: Path, options: dict[str, Any], ckpt_path: str | None = None) ->
             "world": trainer.world_size,
             "step": trainer.global_step,
             "pid": os.getpid(),
+            "seed": torch.initial_seed(),
         }
         (folder / "ended.json").write_text(json.dumps(ended))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:])

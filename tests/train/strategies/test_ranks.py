@@ -19,6 +19,8 @@ BOTH = (
     ranks.score,
     ranks.accumulate,
     ranks.manual,
+    ranks.manual_divided,
+    ranks.scored_first,
     ranks.undisturbed,
     ranks.resumed,
     ranks.even_stream,
@@ -31,6 +33,9 @@ ALONE_NOT = (
     ranks.uneven,
     ranks.uneven_stream,
     ranks.collectives,
+    ranks.gathers,
+    ranks.places,
+    ranks.manual_own_parameters,
     costs.costs,
     costs.straggler,
     costs.told,
@@ -98,6 +103,46 @@ def test_manual_optimization_averages_gradients_of_whatever_took_part(two: Outco
     first, second = two["manual"]
     assert first == second
     assert close(first, one["manual"][0])
+
+
+@pytest.mark.parametrize("way", ["whole", "parts", "two", "mixed"])
+def test_manual_optimization_of_divided_parameters_steps_with_their_gradients(
+    two: Outcomes, one: Outcomes, way: str
+) -> None:
+    first, second = (each[way] for each in two["manual_divided"])
+    assert first == second
+    assert close(first, one["manual_divided"][0][way])
+
+
+def test_parameters_that_no_module_of_its_own_has_are_refused_in_manual_optimization(two: Outcomes) -> None:
+    said = (
+        "strategy='fsdp' with automatic_optimization=False: Manual has parameters of its own (scale), whose "
+        "gradients would come after the optimizer's step\n"
+        "Put them into a module that is called in training_step."
+    )
+    assert two["manual_own_parameters"] == [{"error": said}] * 2
+
+
+def test_what_was_scored_first_is_trained_like_any_other(two: Outcomes, one: Outcomes) -> None:
+    first, second = two["scored_first"]
+    assert first == second
+    assert close(first, one["scored_first"][0])
+
+
+def test_every_process_knows_where_files_of_the_run_are(two: Outcomes, folder: Path) -> None:
+    place = str(folder / "two" / "places")
+    known = [f"{place}/kept/version_0"] * 2 + [place, "kept", 0]
+    assert two["places"] == [known, known]
+
+
+def test_what_is_gathered_keeps_its_type_and_needs_one_shape(two: Outcomes) -> None:
+    for kind, first, second, said, ragged in two["gathers"]:
+        assert (kind, first, second) == ("Pair", [1.0, 1.0], [2, 2])
+        assert said.startswith(
+            "all_gather takes tensors of one shape and type from all processes, and got process 0: "
+            "torch.float32 [3, 2]; process 1: torch.float32 [4, 2]\n"
+        )
+        assert ragged == [[3, 2], [4, 2]]
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -136,6 +136,6 @@ def test_a_prompt_has_no_script_to_run_anew(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UsageError) as refused:
         quiet(devices=2).fit(Plain(), loader())
     assert str(refused.value) == (
-        "several processes run the script anew, and there is none: this is a notebook or a prompt\n"
-        'Pass strategy="ddp_notebook", which starts them from here.'
+        "several processes run the script anew, and there is none: this is a notebook, a prompt or a pipe\n"
+        'Pass strategy="ddp_notebook", which starts them from here, or write the script to a file.'
     )
