@@ -142,6 +142,15 @@ def _own_part(module: Module, progress: Progress, strategy: Strategy) -> dict[st
     }
 
 
+def lies_in_several(module: Module | None, progress: Progress) -> bool:
+    """Whether each process has gradients that wait for a step, or half-summed values of the epoch."""
+    state = progress.state
+    if module is None or state.pending:
+        return bool(state.pending)
+    counted = any(metric._update_count for _, metric in metrics_of(module))
+    return not state.epoch_done and (counted or bool(progress.logbook.state_dict(dict(metrics_of(module)))))
+
+
 def own_state(content: Mapping[str, Any], *, automatic: bool = True) -> dict[str, Any]:
     """What this trainer needs to go on.
 

@@ -204,7 +204,7 @@ class Trainer(TrainerCheckpoints):
     def _take_on(self, model: Any, datamodule: DataModule | None, given: Mapping[str, object]) -> Module:
         """Learn which module and data are at work, and meet the other processes."""
         self.strategy.join()
-        if self.world_size > 1 and self.loggers:
+        if self.world_size > 1:  # all take part, also where loggers were made for the first alone
             places = self.strategy.broadcast(
                 [place_of(logger) for logger in self.loggers] if self.is_global_zero else []
             )

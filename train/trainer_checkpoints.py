@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lifecycle.core.errors import LifecycleError, UsageError
-from lifecycle.train.checkpoint import load_ckpt, snapshot
+from lifecycle.train.checkpoint import lies_in_several, load_ckpt, snapshot
 from lifecycle.train.ckpt_path import chosen_checkpoint
 from lifecycle.train.module import Module
 from lifecycle.train.restoring import restore_callbacks, restore_module
@@ -75,7 +75,7 @@ class TrainerCheckpoints(TrainerServices):
             if not self.interrupts.together:
                 # The others are at another batch: the first process saves what it has, if that is whole.
                 self.strategy.abandon()
-                if self._progress.state.pending or self.strategy.sharded:
+                if self.strategy.sharded or lies_in_several(self._module, self._progress):
                     log.warning(
                         "interrupted: the newest checkpoint stays, as this state lies in several processes"
                     )

@@ -34,7 +34,7 @@ _KINDS: dict[str, Literal["d", "i", "u"]] = {
 }  # fmt: skip
 LONG = 1024
 _UNCOUNTED = 0xFFFFFF  # simdjson counts no further
-_FEW = 16
+_FEW, _FIELDS = 16, 32
 _TROUBLES = (TypeError, ValueError, LookupError, RuntimeError)  # what pysimdjson raises
 
 
@@ -138,9 +138,15 @@ class _Reader:
     def fields(self, content: Any, **readers: Callable[[Any], Value]) -> dict[str, Any]:
         """An object, some of whose fields have a reader of their own."""
         _expect(content, simdjson.Object)
-        found = {name: (readers.get(name) or self._plain)(content[name]) for name in content}
-        if len(found) != len(content):  # a name that is given twice: the first is not the one that counts
+        if len(content) > _FIELDS:  # each is searched for among all
             raise UnusualError
+        found = {}
+        for name in content:
+            if (
+                name in found or "\0" in name
+            ):  # of two the first is found, and what follows a NUL is not looked at
+                raise UnusualError
+            found[name] = (readers.get(name) or self._plain)(content[name])
         return found
 
     def tensors(self, content: Any) -> list[Value]:

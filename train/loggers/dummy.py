@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from lifecycle.train.loggers.base import Logger, Parameters
@@ -75,9 +76,11 @@ class DummyLogger(Logger):
 
 def place_of(logger: Any) -> dict[str, Any]:
     """What other processes know of the logger of the first: where files of this run are."""
-    found = {name: getattr(logger, name, None) for name in ("log_dir", "save_dir")}
-    if found["log_dir"] is not None:  # others may have to ask a server for theirs
-        found |= {name: getattr(logger, name, "") for name in ("name", "version")}
+    found = {}
+    with suppress(Exception):  # a logger does not end a run
+        found = {name: getattr(logger, name, None) for name in ("log_dir", "save_dir")}
+        if found["log_dir"] is not None:  # others may have to ask a server for theirs
+            found |= {name: getattr(logger, name, "") for name in ("name", "version")}
     return {
         name: value if isinstance(value, int) else str(value)
         for name, value in found.items()

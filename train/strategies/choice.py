@@ -18,7 +18,7 @@ from lifecycle.train.precision import Precision
 from lifecycle.train.strategies.base import Strategy
 from lifecycle.train.strategies.parallel import ParallelStrategy
 from lifecycle.train.strategies.single import SingleDeviceStrategy
-from lifecycle.train.strategies.world import World, not_by_srun, world_of
+from lifecycle.train.strategies.world import World, alone_in_slurm, world_of
 
 log = logging.getLogger(__name__)
 # Lightning's further names: of a strategy, with options that are in the name.
@@ -55,12 +55,8 @@ def strategy_of(
     if isinstance(strategy, SingleDeviceStrategy):
         return _on_its_device(strategy, kind)
     found = _devices(kind, devices, world)
-    if world is None and len(found) == 1 and (tasks := not_by_srun()):
-        warnings.warn(
-            f"this process trains alone: the Slurm job has {tasks} tasks, and `srun python …` starts one in "
-            "each of them",
-            stacklevel=2,
-        )
+    if world is None and len(found) == 1 and (reason := alone_in_slurm()):
+        warnings.warn(reason, stacklevel=2)
     chosen = _chosen(strategy, several=len(found) > 1 or world is not None or num_nodes > 1)
     if isinstance(chosen, ParallelStrategy) or world is None:
         _check(chosen, found, devices, world, num_nodes)

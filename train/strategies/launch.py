@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 import torch
+from torch import nn
 
 from lifecycle.core.errors import LifecycleError, UsageError
 from lifecycle.train.generators import SHARED, restore_states, states
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from lifecycle.train.strategies.parallel import ParallelStrategy
     from lifecycle.train.trainer import Trainer
-
-    Work = tuple[Trainer, dict[str, Any]]  # and the arguments of a verb
 
 T = TypeVar("T")
 GRACE_S = 15  # processes have so long to save on a signal, or to end when another one has died
@@ -88,10 +87,16 @@ def run_verb(
         answer = Path(folder, "answer.pt")
         method = cast("Literal['spawn', 'fork']", strategy.start_method)
         config = _config(count, Path(folder), method, strategy.max_restarts)
-        work = (trainer, arguments)
-        sent = work if method == "fork" else _packed(work)
         drawn = states(SHARED)  # a process that is spawned begins with other numbers
-        status = _run(config, _rank, [sent, verb.__name__, str(answer), drawn])
+        try:
+            status = _run(config, _rank, [trainer, verb.__name__, arguments, str(answer), drawn])
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            if "pickle" not in str(error):
+                raise
+            raise UsageError(
+                f"start_method='spawn' sends trainer, module and data to new processes, and cannot: {error}",
+                hint="Define classes and functions at the top of a file; strategy='ddp_fork' sends nothing.",
+            ) from error
         if status == 128 + signal.SIGINT:
             raise KeyboardInterrupt
         if status == 128 + signal.SIGTERM:
@@ -105,37 +110,35 @@ def run_verb(
     return cast("T", found["result"])
 
 
-def _packed(work: Work) -> bytes:
-    """What spawned processes work on, a copy for each: torch would have them share the memory of tensors.
+def _unshare(trainer: Trainer, arguments: dict[str, Any]) -> None:
+    """Give the modules of a spawned process memory of their own: torch has it share that of all tensors sent.
 
-    Raises:
-        UsageError: it cannot be pickled.
+    Each would step the same parameters, in its own time.
     """
-    try:
-        return pickle.dumps(work)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise UsageError(
-            f"start_method='spawn' sends trainer, module and data to new processes, and cannot: {error}",
-            hint="Define classes and functions at the top of a file; strategy='ddp_fork' sends nothing.",
-        ) from error
+    owners = (trainer, arguments.get("datamodule"), *trainer.callbacks)
+    holders = [arguments, *(getattr(owner, "__dict__", {}) for owner in owners)]
+    modules = [each for holder in holders for each in holder.values() if isinstance(each, nn.Module)]
+    for tensor in {id(each): each for m in modules for each in (*m.parameters(), *m.buffers())}.values():
+        tensor.data = tensor.data.clone()
 
 
-def _rank(sent: Work | bytes, verb: str, answer: str, drawn: dict[str, Any]) -> None:
+def _rank(trainer: Trainer, verb: str, arguments: dict[str, Any], answer: str, drawn: dict[str, Any]) -> None:
     """One of the processes; its generators of random numbers begin as those of the one that started it."""
     from lifecycle.train.strategies.parallel import ParallelStrategy
     from lifecycle.train.strategies.world import world_of
 
     try:
-        # Of bytes: from the process that has started this one.
-        trainer, arguments = cast("Work", pickle.loads(sent)) if isinstance(sent, bytes) else sent
         world = world_of()
         strategy = trainer.strategy
         assert world is not None and isinstance(strategy, ParallelStrategy)
         if strategy.start_method == "fork":
             # What has computed on several threads is forked without them, and would wait for them for ever.
             torch.set_num_threads(1)
-        elif torch.get_num_threads() > 1:
-            torch.set_num_threads(max((os.cpu_count() or 1) // world.local_size, 1))
+        else:
+            _unshare(trainer, arguments)
+            torch.set_num_threads(
+                min(torch.get_num_threads(), max((os.cpu_count() or 1) // world.local_size, 1))
+            )
         restore_states(SHARED, drawn)
         strategy.joins(world)
         trainer.device = strategy.root_device

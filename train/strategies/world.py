@@ -62,24 +62,36 @@ def world_of(environment: Mapping[str, str] | None = None) -> World | None:
     environment = os.environ if environment is None else environment
     if "RANK" in environment and "WORLD_SIZE" in environment:
         return _torchrun(environment)
-    if _several(environment, "SLURM_STEP_NUM_TASKS"):
-        return _slurm(environment)
-    return None
+    typed = environment.get("SLURM_JOB_NAME") in _INTERACTIVE
+    return _slurm(environment) if _several(environment, "SLURM_STEP_NUM_TASKS") and not typed else None
 
 
-def not_by_srun(environment: Mapping[str, str] | None = None) -> int:
-    """How many tasks a Slurm job has, where ``srun`` has not started this process as one of them; else 0."""
+def alone_in_slurm(environment: Mapping[str, str] | None = None) -> str:
+    """Why a process of a Slurm job of several tasks trains alone; empty where nobody needs to know."""
     environment = os.environ if environment is None else environment
-    if "RANK" in environment or "SLURM_STEP_NUM_TASKS" in environment:
-        return 0
-    return int(environment["SLURM_NTASKS"]) if _several(environment, "SLURM_NTASKS") else 0
+    typed = environment.get("SLURM_JOB_NAME") in _INTERACTIVE
+    if "RANK" in environment:
+        return ""
+    if "SLURM_STEP_NUM_TASKS" in environment:
+        if not (typed and _several(environment, "SLURM_STEP_NUM_TASKS")):
+            return ""
+        return (
+            f"srun started {environment['SLURM_STEP_NUM_TASKS']} processes, and each trains alone, as "
+            f"SLURM_JOB_NAME={environment['SLURM_JOB_NAME']} says that somebody types in this job: "
+            "`salloc --job-name=fit` has them train together"
+        )
+    if typed or not _several(environment, "SLURM_NTASKS"):
+        return ""
+    return (
+        f"this process trains alone: the Slurm job has {environment['SLURM_NTASKS']} tasks, and "
+        "`srun python …` starts one in each of them"
+    )
 
 
 def _several(environment: Mapping[str, str], name: str) -> bool:
-    """Whether a variable of Slurm counts more than one task, and nobody types here."""
+    """Whether a variable of Slurm counts more than one task."""
     tasks = environment.get(name, "")
-    typed = environment.get("SLURM_JOB_NAME") in _INTERACTIVE
-    return "SLURM_PROCID" in environment and tasks.isdecimal() and int(tasks) > 1 and not typed
+    return "SLURM_PROCID" in environment and tasks.isdecimal() and int(tasks) > 1
 
 
 def _torchrun(environment: Mapping[str, str]) -> World:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,9 @@ TENSOR = '{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}'
         f'{{"inputs": [{TENSOR}], "outputs": [{{"name": "y"}}]}}',
         f'{{"inputs": [{TENSOR}], "outputs": [{{"name": "y", "parameters": {{"a": [1]}}}}]}}',
         f'{{"inputs": [{TENSOR}]}} x',
+        f'{{"inputs": [{TENSOR[:-1]}, "data\\u0000": 5}}]}}',
+        f'{{"inputs": [{TENSOR.replace("1, 2]}", "1, [2]]}")[:-1]}, "data\\u0000": 5}}]}}',
+        "{" + ", ".join(f'"{name}": [1]' for name in range(50)) + f', "inputs": [{TENSOR}]}}',
         f'{{"inputs": [{TENSOR[:-1]}, "data": [3, 4]}}]}}',
         f'{{"inputs": [{TENSOR[:-1]}, "parameters": {{"binary_data_size": 8}}}}]}}',
         f'\n {{"inputs": [{TENSOR}]}}',
@@ -135,6 +139,17 @@ def test_what_is_odd_or_wrong_is_taken_alike(text: str) -> None:
     assert outcome(decoder.decode_text, long(text)) == outcome(the_other_reader, decoder, long(text))
     expected = outcome(lambda: rows.decode_rows(parse_json(long(text)), signature("float32", 2)))
     assert outcome(rows.decode_text, long(text), signature("float32", 2)) == expected
+
+
+def test_many_names_take_no_longer_than_many_numbers() -> None:
+    """Each name of an object is searched for among all: hours for a body of the allowed size."""
+    decoder = Decoder(signature("float32", 2))
+    text = (
+        "{" + ", ".join(f'"k{name}": 0' for name in range(200_000)) + f', "inputs": [{TENSOR}]}}'
+    ).encode()
+    began = time.process_time()
+    assert decoder.decode_text(text).arrays["x"].tolist() == [[1, 2]]
+    assert time.process_time() - began < 60  # a minute and more for each of the names, were they searched for
 
 
 needs_simdjson = pytest.mark.skipif(sys.version_info >= (3, 14), reason="pysimdjson has no wheels for it")

@@ -201,8 +201,64 @@ def manual_divided(folder: Path) -> Any:
     return found
 
 
+class Scaled(nn.Module):
+    """Has a parameter beside those of its layers, and one that two of them share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(6))
+        self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+        self.layers[1].weight = self.layers[0].weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for layer in self.layers:
+            inputs = torch.tanh(layer(inputs)) * self.scale
+        return inputs
+
+
+class Tied(Manual):
+    """What shares a parameter is put together by the module around it; a policy may have a part within that."""
+
+    def __init__(self, *, within: bool) -> None:
+        super().__init__()
+        self.net = nn.Sequential(Scaled() if within else nn.Identity(), nn.Linear(6, 2))
+        self.loose = nn.ParameterList() if within else nn.ParameterList([nn.Parameter(torch.ones(1))])
+        self.pair = nn.ModuleList() if within else nn.ModuleList([nn.Linear(6, 6), nn.Linear(6, 6)])
+        if not within:
+            self.pair[1].weight = self.pair[0].weight
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> None:  # type: ignore[override]
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(cross_entropy(self(batch[0]), batch[1]))
+        optimizer.step()
+
+
+def manual_tied(folder: Path) -> Any:
+    found = []
+    for policy in ((), {"Scaled"}):
+        torch.manual_seed(2)
+        strategy = FSDPStrategy(auto_wrap_policy=policy) if "RANK" in os.environ else "auto"
+        module, used = Tied(within=True), trainer(folder, strategy=strategy)
+        used.fit(module, batches(8, 24))
+        state = used.strategy.state_dict(module)
+        found.append([float(v) for p in state.values() for v in p.double().flatten()])
+    return found
+
+
+def manual_nested(folder: Path) -> Any:
+    """A part of the policy that lies in a module with parameters of its own."""
+    torch.manual_seed(2)
+    strategy = FSDPStrategy(auto_wrap_policy={"Counted"}) if "RANK" in os.environ else "auto"
+    module, used = Tied(within=True), trainer(folder, strategy=strategy)
+    scaled: Any = module.net[0]
+    scaled.layers[2] = Counted(6, 6)
+    used.fit(module, batches(8, 24))
+    return [float(v) for p in used.strategy.state_dict(module).values() for v in p.double().flatten()]
+
+
 def manual_own_parameters(folder: Path) -> Any:
-    module = Manual()
+    module = Tied(within=False)
     module.scale = nn.Parameter(torch.ones(1))
     trainer(folder, strategy="fsdp").fit(module, batches(8, 24))
 
@@ -219,11 +275,15 @@ def places(folder: Path) -> Any:
     """Where files of the run are, as each process knows it."""
     from lifecycle.loggers import CSVLogger
 
-    used = trainer(folder, max_epochs=1)
-    used.loggers = [CSVLogger(folder, name="kept")]
-    used.fit(Classifier(), batches(8, 24))
-    logger: Any = used.logger
-    return [used.log_dir, logger.log_dir, logger.save_dir, logger.name, logger.version]
+    found = []
+    for everywhere in (True, False):  # or made for the first process alone
+        used = trainer(folder, max_epochs=1)
+        if everywhere or used.is_global_zero:
+            used.loggers = [CSVLogger(folder, name="kept", version=int(everywhere))]
+        used.fit(Classifier(), batches(8, 24))
+        logger: Any = used.logger
+        found.append([used.log_dir, logger.log_dir, logger.save_dir, logger.name, logger.version])
+    return found
 
 
 class Pair(NamedTuple):

@@ -1,7 +1,8 @@
 """A user's script: nothing in it knows of several processes.
 
 ``python script.py FOLDER OPTIONS`` writes what it ended with to ``FOLDER/ended.json``; OPTIONS are the trainer's, as
-JSON. With DIES in the environment the process of that rank dies once, in that way, in the fifth batch.
+JSON. With DIES in the environment the process of that rank dies once, in that way, in the fifth batch; with STEP_S a
+step takes so many seconds longer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ class Net(pl.Module):
         self.net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.25), nn.Linear(8, 1))
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        time.sleep(float(os.environ.get("STEP_S", "0")))
         loss = (self.net(batch[0]) - batch[1]).square().mean()
         self.log("loss", loss, on_epoch=True, on_step=False)
         return loss

@@ -20,6 +20,8 @@ BOTH = (
     ranks.accumulate,
     ranks.manual,
     ranks.manual_divided,
+    ranks.manual_tied,
+    ranks.manual_nested,
     ranks.scored_first,
     ranks.undisturbed,
     ranks.resumed,
@@ -114,11 +116,23 @@ def test_manual_optimization_of_divided_parameters_steps_with_their_gradients(
     assert close(first, one["manual_divided"][0][way])
 
 
+@pytest.mark.parametrize("fit", ["manual_tied", "manual_nested"])
+def test_shared_and_nested_parameters_are_put_together_by_who_is_called(
+    two: Outcomes, one: Outcomes, fit: str
+) -> None:
+    first, second = two[fit]
+    assert first == second
+    for found, wanted in zip(
+        *(each if fit == "manual_tied" else [each] for each in (first, one[fit][0])), strict=True
+    ):
+        assert close(found, wanted)
+
+
 def test_parameters_that_no_module_of_its_own_has_are_refused_in_manual_optimization(two: Outcomes) -> None:
     said = (
-        "strategy='fsdp' with automatic_optimization=False: Manual has parameters of its own (scale), whose "
-        "gradients would come after the optimizer's step\n"
-        "Put them into a module that is called in training_step."
+        "strategy='fsdp' with automatic_optimization=False: scale, loose.0, pair.0.weight of Tied would have "
+        "gradients after the optimizer's step\n"
+        "Put parameters, and modules that share one, into a module that is called in training_step."
     )
     assert two["manual_own_parameters"] == [{"error": said}] * 2
 
@@ -131,7 +145,7 @@ def test_what_was_scored_first_is_trained_like_any_other(two: Outcomes, one: Out
 
 def test_every_process_knows_where_files_of_the_run_are(two: Outcomes, folder: Path) -> None:
     place = str(folder / "two" / "places")
-    known = [f"{place}/kept/version_0"] * 2 + [place, "kept", 0]
+    known = [[f"{place}/kept/version_{each}"] * 2 + [place, "kept", each] for each in (1, 0)]
     assert two["places"] == [known, known]
 
 

@@ -43,6 +43,12 @@ def test_the_script_of_a_batch_job_is_one_process_and_says_so(monkeypatch: pytes
     quiet(max_epochs=1, devices=2, accelerator="cpu")  # these it starts itself
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")  # one that srun started alone
     assert quiet(max_epochs=1).world_size == 1
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "8")
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")  # as salloc has it
+    with pytest.warns(
+        UserWarning, match="srun started 8 processes, and each trains alone, as SLURM_JOB_NAME=inter"
+    ):
+        assert quiet(max_epochs=1).world_size == 1
 
 
 def test_torchrun_and_slurm_say_which_process_this_is() -> None:
