@@ -25,7 +25,7 @@ from lifecycle.train.precision import Precision
 from lifecycle.train.results import Results
 from lifecycle.train.state import FitState
 from lifecycle.train.strategies.base import Strategy
-from lifecycle.train.torchmetric import metric_states, metrics_of
+from lifecycle.train.torchmetric import any_counted, metric_states, metrics_of
 
 if TYPE_CHECKING:
     from lifecycle.train.callbacks.base import Callback
@@ -147,8 +147,8 @@ def lies_in_several(module: Module | None, progress: Progress) -> bool:
     state = progress.state
     if module is None or state.pending:
         return bool(state.pending)
-    counted = any(metric._update_count for _, metric in metrics_of(module))
-    return not state.epoch_done and (counted or bool(progress.logbook.state_dict(dict(metrics_of(module)))))
+    logged = progress.logbook.state_dict(dict(metrics_of(module)))
+    return not state.epoch_done and (bool(logged) or any_counted(module))
 
 
 def own_state(content: Mapping[str, Any], *, automatic: bool = True) -> dict[str, Any]:

@@ -60,6 +60,11 @@ def metric_states(module: nn.Module) -> dict[str, dict[str, object]]:
     }
 
 
+def any_counted(module: nn.Module) -> bool:
+    """Whether a metric holds anything yet."""
+    return any(metric._update_count for _, metric in metrics_of(module))
+
+
 def restore_metrics(module: nn.Module, states: Mapping[str, Mapping[str, Any]]) -> None:
     """Take back what `metric_states` gave."""
     for name, metric in metrics_of(module):

@@ -3,8 +3,8 @@
 simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", The VLDB Journal 28, 2019) lays a text
 out on a tape, from which numbers are copied: a third of the time that lists of Python's floats take. It only
 reads what is as it should be. Whatever else there is (no JSON, a number out of range, a ragged list, another
-type) is `Unusual`, and read again by `lifecycle.serve.protocol.codec`, which says what is wrong; what both
-can read is the same array. pysimdjson has no wheels for every Python, and all works without it.
+type) is an `UnusualError`, and is read again by `lifecycle.serve.protocol.codec`, which says what is wrong;
+what both can read is the same array. pysimdjson has no wheels for every Python, and all works without it.
 """
 
 from __future__ import annotations

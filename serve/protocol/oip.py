@@ -24,18 +24,16 @@ from lifecycle.serve.protocol.codec import (
     decode_values,
     describe,
     may_hold_booleans,
-    names_of,
     parse_json,
 )
+from lifecycle.serve.protocol.fields import NOTHING, flag_of, list_of, parameters_of, timeout_of
 from lifecycle.serve.protocol.numbers import LONG, UnusualError, read_message, takes
 
 if TYPE_CHECKING:
     from lifecycle.serve.endpoint import Endpoint
 
 EXTENSIONS = ("binary_tensor_data", "statistics")
-_NOT_SERVED = ("shared_memory_region", "classification")
 _NO_TAIL = memoryview(b"")
-_NOTHING: Mapping[str, Parsed] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,14 +147,14 @@ class Decoder:
         identifier = content.get("id")
         if identifier is not None and not isinstance(identifier, str):
             raise UsageError(f"id: expected a text, got {describe(identifier)}")
-        parameters = _parameters(content, "the request") if "parameters" in content else _NOTHING
-        binary = _flag(parameters, "binary_data_output", "the request") if parameters else False
-        arrays = self._decode_inputs(_list(content, "inputs"), tail, booleans)
+        parameters = parameters_of(content, "the request") if "parameters" in content else NOTHING
+        binary = flag_of(parameters, "binary_data_output", "the request") if parameters else False
+        arrays = self._decode_inputs(list_of(content, "inputs"), tail, booleans)
         return InferRequest(
             id=identifier,
             arrays=arrays,
             outputs=self._decode_outputs(content, binary) if "outputs" in content else self._all[binary],
-            timeout_s=_timeout_s(parameters) if parameters else None,
+            timeout_s=timeout_of(parameters) if parameters else None,
         )
 
     def _decode_inputs(self, tensors: list[Parsed], tail: memoryview, booleans: bool) -> dict[str, Array]:
@@ -176,14 +174,14 @@ class Decoder:
     def _decode_outputs(self, content: Mapping[str, Parsed], binary: bool) -> tuple[Wanted, ...]:
         """All outputs unless some are named; `binary` where an output does not say."""
         wanted: dict[str, Wanted] = {}
-        for at, tensor in enumerate(_list(content, "outputs")):
+        for at, tensor in enumerate(list_of(content, "outputs")):
             name = tensor.get("name") if isinstance(tensor, dict) else None
             if not isinstance(tensor, dict) or not isinstance(name, str) or name not in self._outputs:
                 raise _misnamed(tensor, f"outputs[{at}]", self._outputs)
             where = f"output '{name}'"
             if name in wanted:
                 raise UsageError(f"{where} is asked for twice")
-            as_bytes = _flag(_parameters(tensor, where), "binary_data", where, otherwise=binary)
+            as_bytes = flag_of(parameters_of(tensor, where), "binary_data", where, otherwise=binary)
             wanted[name] = Wanted(name=name, binary=as_bytes)
         return tuple(wanted.values()) or self._all[binary]
 
@@ -228,7 +226,7 @@ def _decode_input(
 ) -> Array:
     size: Parsed = 0
     if "parameters" in tensor:
-        size = _parameters(tensor, where).get("binary_data_size", 0)
+        size = parameters_of(tensor, where).get("binary_data_size", 0)
         if type(size) is not int or size < 0:
             got = describe(size)
             raise UsageError(f"{where}: expected a number of bytes for 'binary_data_size', got {got}")
@@ -279,39 +277,3 @@ def _misnamed(tensor: Parsed, where: str, specs: Mapping[str, TensorSpec]) -> Us
     if not isinstance(name, str):
         return UsageError(f"{where}: expected a text for 'name', got {describe(name)}")
     return UsageError(f"{where}: no such name {describe(name)}; {suggest(name[:100], specs)}")
-
-
-def _parameters(content: Mapping[str, Parsed], where: str) -> Mapping[str, Parsed]:
-    parameters = content.get("parameters")
-    if parameters is None:
-        return _NOTHING
-    if not isinstance(parameters, dict):
-        raise UsageError(f"{where}: expected an object for 'parameters', got {describe(parameters)}")
-    for name in _NOT_SERVED:
-        if name in parameters:
-            raise UsageError(f"{where}: the parameter '{name}' asks for what this server does not do")
-    return parameters
-
-
-def _flag(parameters: Mapping[str, Parsed], name: str, where: str, *, otherwise: bool = False) -> bool:
-    value = parameters.get(name, otherwise)
-    if not isinstance(value, bool):
-        raise UsageError(f"{where}: expected true or false for '{name}', got {describe(value)}")
-    return value
-
-
-def _timeout_s(parameters: Mapping[str, Parsed]) -> float | None:
-    """Triton's ``timeout`` is in microseconds, and 0 says nothing."""
-    value = parameters.get("timeout", 0)
-    if type(value) is not int or value < 0:
-        raise UsageError(f"the request: expected microseconds for 'timeout', got {describe(value)}")
-    return value / 1e6 if value else None
-
-
-def _list(content: Mapping[str, Parsed], field: str) -> list[Parsed]:
-    if field not in content:
-        raise UsageError(f"'{field}' is missing; the body has {names_of(content)}")
-    value = content[field]
-    if not isinstance(value, list):
-        raise UsageError(f"{field}: expected a list, got {describe(value)}")
-    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,5 +61,5 @@ def machines() -> Iterator[list[Machine]]:
         yield found
 
 
-def _ip(*words: str, variables: Mapping[str, str] = os.environ) -> None:
-    subprocess.run(["ip", *words], check=True, env=variables)
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)

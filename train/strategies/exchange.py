@@ -111,6 +111,27 @@ def broadcast(value: object, rank: int, src: int, group: Any = None) -> Any:
     return value if rank == src else cast("Any", unpacked(data))
 
 
+def stacked(tensor: Tensor, group: Any = None) -> Tensor:
+    """A tensor that has one shape and type in all processes, of all of them along a new first axis."""
+    tensor = tensor.contiguous()
+    found = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(found, tensor, group=group)
+    return torch.stack(found)
+
+
+def check_alike(tensor: Tensor, size: int) -> None:
+    """Raise `UsageError` where processes gather tensors of other shapes: gloo would end them all."""
+    found = gathered([*tensor.shape, str(tensor.dtype)], size)
+    if any(each != found[0] for each in found):
+        told = "; ".join(f"process {at}: {each[-1]} {each[:-1]}" for at, each in enumerate(found))
+        raise UsageError(
+            f"all_gather takes tensors of one shape and type from all processes, and got {told}",
+            hint="Samples of an evaluation are shared out, and not repeated: one process may have more. "
+            "trainer.strategy.gathered(tensor) is a list of what each has, torchmetrics.CatMetric puts "
+            "it together.",
+        )
+
+
 class GatherWithGradients(torch.autograd.Function):
     """Tensors of all processes along a new first axis; gradients are summed up over processes."""
 
@@ -118,9 +139,7 @@ class GatherWithGradients(torch.autograd.Function):
     def forward(ctx: Any, tensor: Tensor, group: Any) -> Tensor:
         """Gather."""
         ctx.group, ctx.rank = group, dist.get_rank(group)
-        found = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
-        dist.all_gather(found, tensor, group=group)
-        return torch.stack(found)
+        return stacked(tensor, group)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

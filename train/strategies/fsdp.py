@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from inspect import signature
-from itertools import takewhile
 from typing import Any, ClassVar, Literal, cast
 
 import torch.distributed as dist
@@ -29,10 +28,10 @@ from lifecycle.train.precision.mixed import MixedPrecision
 from lifecycle.train.sharded.group import SaveGroup
 from lifecycle.train.sharded.reading import Stored
 from lifecycle.train.strategies.base import Step
+from lifecycle.train.strategies.fsdp_manual import with_the_rest
 from lifecycle.train.strategies.fsdp_options import Classes, Parts, Types, policy_of
 from lifecycle.train.strategies.parallel import ParallelStrategy
 
-_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 STEPS = ("training_step", "validation_step", "test_step", "predict_step")
 StateDictType = Literal["full", "sharded"]
 STATE_DICT_TYPES = ("full", "sharded")
@@ -126,8 +125,7 @@ class FSDPStrategy(ParallelStrategy):
             self._mesh = init_device_mesh(self.root_device.type, (self.world.size,))
         parts = self._parts.of(module)
         if not getattr(module, "automatic_optimization", True):
-            at = {id(each): place for place, each in enumerate(module.modules())}
-            parts = sorted([*parts, *_by_themselves(module, parts)], key=lambda part: at[id(part)])
+            parts = with_the_rest(module, parts)
         for part in reversed(parts):  # what lies within is divided first
             self._divide(part)
         self._divide(module)
@@ -238,51 +236,6 @@ class FSDPStrategy(ParallelStrategy):
         super().load_gradients(
             module, {n: like(gradients[n], p) for n, p in module.named_parameters() if n in gradients}
         )
-
-
-def _by_themselves(module: nn.Module, parts: Sequence[nn.Module]) -> list[nn.Module]:
-    """The outermost modules with parameters that are in none of these parts.
-
-    In manual optimization the backward pass is within the step, which is the forward pass of the whole: what
-    is put together with the whole has its gradients when that has ended, and the optimizer has stepped.
-    A module is what is called: containers are not, and those that share a parameter are put together by the
-    one that they are in.
-
-    Raises:
-        UsageError: parameters are in the module itself, or shared by several of its modules.
-    """
-    within = {id(inner) for part in parts for inner in part.modules()}
-    owners: dict[str, list[list[str]]] = {}
-    first: dict[int, str] = {}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        *owner, _ = name.split(".")
-        if id(module.get_submodule(".".join(owner))) not in within:
-            owners.setdefault(first.setdefault(id(parameter), name), []).append(owner)
-    found = {name: _called(module, _common(each)) for name, each in owners.items()}
-    if lost := [name for name, owner in found.items() if not owner]:
-        raise UsageError(
-            f"strategy='fsdp' with automatic_optimization=False: {', '.join(lost)} of "
-            f"{type(module).__name__} would have gradients after the optimizer's step",
-            hint="Put parameters, and modules that share one, into a module that is called in training_step.",
-        )
-    chosen = set(found.values())
-    return [module.get_submodule(n) for n in chosen if not any(n.startswith(f"{outer}.") for outer in chosen)]
-
-
-def _common(paths: Sequence[Sequence[str]]) -> list[str]:
-    """What paths of names begin with.
-
-    >>> _common([["net", "encoder"], ["net", "decoder"]])
-    ['net']
-    """
-    return [names[0] for names in takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))]
-
-
-def _called(module: nn.Module, path: list[str]) -> str:
-    """The name of the innermost module on a path that has a forward pass."""
-    while path and isinstance(module.get_submodule(".".join(path)), _CONTAINERS):
-        path = path[:-1]
-    return ".".join(path)
 
 
 def is_divided(module: nn.Module) -> bool:

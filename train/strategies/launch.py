@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
@@ -88,15 +89,8 @@ def run_verb(
         method = cast("Literal['spawn', 'fork']", strategy.start_method)
         config = _config(count, Path(folder), method, strategy.max_restarts)
         drawn = states(SHARED)  # a process that is spawned begins with other numbers
-        try:
+        with _explained():
             status = _run(config, _rank, [trainer, verb.__name__, arguments, str(answer), drawn])
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            if "pickle" not in str(error):
-                raise
-            raise UsageError(
-                f"start_method='spawn' sends trainer, module and data to new processes, and cannot: {error}",
-                hint="Define classes and functions at the top of a file; strategy='ddp_fork' sends nothing.",
-            ) from error
         if status == 128 + signal.SIGINT:
             raise KeyboardInterrupt
         if status == 128 + signal.SIGTERM:
@@ -108,6 +102,20 @@ def run_verb(
     assert module is not None
     trainer.take_over(module, found)
     return cast("T", found["result"])
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what a process that is spawned gets, where that cannot be pickled."""
+    try:
+        yield
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        if "pickle" not in str(error):
+            raise
+        raise UsageError(
+            f"start_method='spawn' sends trainer, module and data to new processes, and cannot: {error}",
+            hint="Define classes and functions at the top of a file; strategy='ddp_fork' sends nothing.",
+        ) from error
 
 
 def _unshare(trainer: Trainer, arguments: dict[str, Any]) -> None:

@@ -249,33 +249,14 @@ class ParallelStrategy(Strategy):
         if not isinstance(tensor, Tensor) or self.abandoned:
             return tensor
         if group is None:
-            self._check_alike(tensor)
+            exchange.check_alike(tensor, self.world.size)
         if sync_grads:
-            return exchange.GatherWithGradients.apply(tensor.contiguous(), group)  # type: ignore[no-untyped-call]
-        return _stacked(tensor, group)
+            return exchange.GatherWithGradients.apply(tensor, group)  # type: ignore[no-untyped-call]
+        return exchange.stacked(tensor.detach(), group)
 
     def stacked(self, tensor: Tensor) -> Tensor:
         """A tensor that has one shape and type in all processes, of all of them along a new first axis."""
-        return tensor.unsqueeze(0) if self.abandoned else _stacked(tensor, None)
-
-    def _check_alike(self, tensor: Tensor) -> None:
-        """Raise `UsageError` where processes gather tensors of other shapes: gloo would end them all."""
-        found = self.gathered([*tensor.shape, str(tensor.dtype)])
-        if any(each != found[0] for each in found):
-            told = "; ".join(f"process {at}: {each[-1]} {each[:-1]}" for at, each in enumerate(found))
-            raise UsageError(
-                f"all_gather takes tensors of one shape and type from all processes, and got {told}",
-                hint="Samples of an evaluation are shared out, and not repeated: one process may have more. "
-                "trainer.strategy.gathered(tensor) is a list of what each has, torchmetrics.CatMetric puts "
-                "it together.",
-            )
-
-
-def _stacked(tensor: Tensor, group: Any) -> Tensor:
-    tensor = tensor.detach().contiguous()
-    found = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
-    dist.all_gather(found, tensor, group=group)
-    return torch.stack(found)
+        return tensor.unsqueeze(0) if self.abandoned else exchange.stacked(tensor.detach())
 
 
 def _store_of_attempt(size: int) -> Any:

